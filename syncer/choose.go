@@ -1,0 +1,321 @@
+package syncer
+
+import (
+	"cmp"
+	"container/heap"
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/dicomesh/dicomesh/dedup"
+	"github.com/dicomesh/dicomesh/dedup/index"
+	"github.com/dicomesh/dicomesh/syncer/wire"
+)
+
+// hint tells neighbours what has changed here, a few times a second at most.
+func (c *core) hint(now time.Time) []effect {
+	if len(c.changed) == 0 || now.Sub(c.told) < c.rules.HintEvery {
+		return nil
+	}
+	c.told = now
+	sites := c.reachable()
+	states := slices.SortedFunc(maps.Values(c.changed), func(a, b wire.StudyState) int { return cmp.Compare(a.Change, b.Change) })
+	clear(c.changed)
+	if len(sites) == 0 {
+		return nil
+	}
+	var out []effect
+	for part := range slices.Chunk(states, wire.MaxStudies) {
+		out = append(out, tell{sites, &wire.Changed{Summary: c.mine, Studies: part}})
+	}
+	return out
+}
+
+// search looks for what differs where nothing explains that roots differ: by the feed of a site whose changes are known up to a number, else by
+// comparing trees. Roots differ for a moment whenever something arrives somewhere, so it takes its time, but for the first look after a link came up.
+func (c *core) search(now time.Time) []effect {
+	var out []effect
+	look := now.Sub(c.searched) >= c.rules.Uneven/4
+	if look {
+		c.searched = now
+	}
+	for _, name := range c.reachable() {
+		n := c.sites[name]
+		if n.said == nil || n.asking || now.Before(n.again) || n.compared && !look {
+			continue
+		}
+		if c.explained(n) {
+			n.uneven = time.Time{}
+			continue
+		}
+		if n.uneven.IsZero() {
+			n.uneven = now
+		}
+		if n.compared && now.Sub(n.uneven) < c.rules.Uneven {
+			continue
+		}
+		n.asking, n.asked = true, n.said.Change
+		n.round++
+		if n.fed > 0 && n.fed < n.said.Change && n.said.Change-n.fed <= c.rules.FeedMost {
+			out = append(out, feed{name, n.of, n.fed})
+			continue
+		}
+		out = append(out, compare{name})
+	}
+	return out
+}
+
+// level reports whether two sites hold the same of everything.
+func level(a, b wire.Summary) bool { return a.Root == b.Root && a.Count == b.Count }
+
+// explained reports whether the studies that are known to differ are all that does: then the other site's root is this one's and their difference.
+func (c *core) explained(n *neighbour) bool {
+	return n.said.Root == index.Plus(c.mine.Root, n.differs) && n.said.Count == c.mine.Count+uint64(n.surplus)
+}
+
+// choose starts pulls, the most urgent first, and keeps neighbours informed of those that run.
+func (c *core) choose(now time.Time) []effect {
+	out := c.progress(now)
+	for _, s := range c.sleeping.wake(now) {
+		if d := c.studies[s.uid]; d != nil && d.sleeps.Equal(s.at) {
+			d.sleeps = time.Time{}
+			c.wake(s.uid)
+		}
+	}
+	for lane := Asked; lane <= Backfill && !c.low && len(c.pulls) < c.rules.Pulls; lane++ {
+		out = append(out, c.start(lane, now)...)
+	}
+	return out
+}
+
+// start starts pulls of one lane. A study for which nothing can be done now leaves the queue, until time or an event brings it back.
+func (c *core) start(lane Lane, now time.Time) []effect {
+	var out []effect
+	var full []dedup.UID // their sources are busy: they keep their place
+	queue := c.queue[lane]
+	for len(queue) > 0 && len(c.pulls) < c.rules.Pulls && len(full) < c.rules.Pulls {
+		uid := queue[0]
+		queue = queue[1:]
+		d := c.studies[uid]
+		if d == nil || !d.queued || d.lane != lane {
+			continue
+		}
+		from, again, busy := c.source(uid, d, now)
+		switch {
+		case busy:
+			full = append(full, uid)
+			continue
+		case from != "":
+			out = append(out, c.pullFrom(uid, d, from, now)...)
+		case !again.IsZero() && (d.sleeps.IsZero() || again.Before(d.sleeps)):
+			d.sleeps = again
+			heap.Push(&c.sleeping, sleeper{again, uid})
+		}
+		d.queued = false
+	}
+	c.queue[lane] = append(full, queue...)
+	return out
+}
+
+func (c *core) pullFrom(uid dedup.UID, d *difference, from string, now time.Time) []effect {
+	d.pull = &pull{from: from, theirs: d.theirs[from], told: now}
+	c.pulls[uid] = d
+	c.sites[from].pulls++
+	return []effect{startPull{uid, from, d.lane}, tell{c.reachable(), &wire.Claim{Studies: []wire.Claimed{{UID: uid, Leaf: d.theirs[from].Leaf}}}}}
+}
+
+// wake puts a study into its queue, where it is looked at again.
+func (c *core) wake(uid dedup.UID) {
+	if d := c.studies[uid]; d != nil && d.pull == nil && !d.queued {
+		d.queued = true
+		c.queue[d.lane] = append(c.queue[d.lane], uid)
+	}
+}
+
+// wakeAll is for an event that may help any study.
+func (c *core) wakeAll() {
+	for _, uid := range slices.SortedFunc(maps.Keys(c.studies), dedup.UID.Compare) {
+		c.wake(uid)
+	}
+}
+
+// blocked reports whether a study has to wait for another one, from which something of it was moved (PROTOCOL.md section 2). Two that wait for each
+// other, or one that waited for long, wait no more: nothing is lost by it, but for a while an instance may be in both.
+func (c *core) blocked(d *difference, now time.Time) bool {
+	if now.Sub(d.since) > c.rules.RetryMost {
+		return false
+	}
+	for _, s := range d.theirs {
+		if first := c.studies[s.After]; first != nil && first != d && !first.waitsFor(s.UID) {
+			return true
+		}
+	}
+	return false
+}
+
+// waitsFor reports whether a site says that the study comes after another one.
+func (d *difference) waitsFor(uid dedup.UID) bool {
+	for _, s := range d.theirs {
+		if s.After == uid {
+			return true
+		}
+	}
+	return false
+}
+
+// progress tells neighbours of running pulls.
+func (c *core) progress(now time.Time) []effect {
+	var out []effect
+	var states []wire.Claimed
+	for _, uid := range slices.SortedFunc(maps.Keys(c.pulls), dedup.UID.Compare) {
+		if p := c.pulls[uid].pull; now.Sub(p.told) >= c.rules.ClaimEach {
+			p.told = now
+			states = append(states, wire.Claimed{UID: uid, Leaf: p.theirs.Leaf, Fetched: p.fetched})
+		}
+	}
+	if len(states) > 0 {
+		out = append(out, tell{c.reachable(), &wire.Claim{Studies: states}})
+	}
+	return out
+}
+
+// source is the site to pull a study from now; or "" and when to look again, zero if only an event can help; or busy: as soon as a pull has ended.
+//
+// Of several holders the origin is the last choice: others have it from there already. Of a study that one site alone holds, the sites that lack it
+// take turns, in an order that is theirs by hash: the first pulls, the others wait for it to hold the study, as long as its claim grows.
+//
+// A site without a link is asked where nobody else holds the study: it may turn out that nothing of what it has is wanting here.
+func (c *core) source(uid dedup.UID, d *difference, now time.Time) (from string, again time.Time, busy bool) {
+	if c.blocked(d, now) {
+		return "", now.Add(c.rules.Stall), false
+	}
+	var holders []string
+	for _, site := range slices.Sorted(maps.Keys(d.theirs)) {
+		switch due := c.due(d, site); {
+		case !c.sites[site].up, nothing(d.theirs[site]):
+		case due.After(now):
+			again = earlier(again, due)
+		case c.sites[site].pulls >= c.rules.FromSite:
+			busy = true
+		default:
+			holders = append(holders, site)
+		}
+	}
+	if len(holders) == 0 {
+		return "", again, busy
+	}
+	slices.SortFunc(holders, func(a, b string) int {
+		return cmp.Or(cmp.Compare(truth(c.sites[a].far), truth(c.sites[b].far)), cmp.Compare(truth(a == d.origin), truth(b == d.origin)), cmp.Compare(d.tried[a].failures, d.tried[b].failures),
+			cmp.Compare(c.sites[a].pulls, c.sites[b].pulls), cmp.Compare(rank(c.self, a, uid), rank(c.self, b, uid)))
+	})
+	if holders[0] != d.origin || c.sites[d.origin].far {
+		return holders[0], time.Time{}, false
+	}
+	if turn := c.turn(uid, d, now); turn.After(now) {
+		return "", turn, false
+	}
+	return holders[0], time.Time{}, false
+}
+
+// due is when a pull from a site may be tried: at once if it was not tried, or the site holds something else now; after a while if this one does.
+func (c *core) due(d *difference, site string) time.Time {
+	a, tried := d.tried[site]
+	switch {
+	case !tried, !alike(a.theirs, d.theirs[site]) && a.failures == 0:
+		return time.Time{}
+	case !alike(a.mine, d.mine) && a.failures == 0:
+		return earlier(a.again, a.ended.Add(c.rules.Retry))
+	}
+	return a.again
+}
+
+// turn is when this site may take a study from the only one that holds it.
+func (c *core) turn(uid dedup.UID, d *difference, now time.Time) time.Time {
+	own, before := rank(c.self, d.origin, uid), 0
+	for name, n := range c.sites {
+		if !n.up || n.far || name == d.origin || alike(d.theirs[name], d.theirs[d.origin]) {
+			continue // what it holds otherwise than the origin is a part of it: it lacks the rest as this site does
+		}
+		if cl, ok := n.claims[uid]; ok && now.Sub(cl.grew) < c.rules.Stall {
+			return now.Add(c.rules.Turn)
+		}
+		if !n.low() && rank(name, d.origin, uid) < own {
+			before++
+		}
+	}
+	return earlier(d.offered.Add(time.Duration(before)*c.rules.Turn), d.since.Add(c.rules.Stall))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// low reports whether a neighbour takes nothing in.
+func (n *neighbour) low() bool { return n.said != nil && n.said.Low }
+
+// rank orders sites for a study in a way that every site computes alike, and that is another one for each study.
+func rank(site, holder string, uid dedup.UID) uint64 {
+	sum := sha256.Sum256([]byte(site + "\x00" + holder + "\x00" + uid.String()))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+func truth(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// next is when handle has to be called again though nothing happens: zero if never.
+func (c *core) next(now time.Time) (at time.Time) {
+	if len(c.changed) > 0 {
+		at = c.told.Add(c.rules.HintEvery)
+	}
+	if len(c.pulls) > 0 {
+		at = earlier(at, now.Add(c.rules.ClaimEach))
+	}
+	for _, n := range c.sites {
+		if n.up && n.said != nil && !n.asking && !c.explained(n) {
+			at = earlier(at, now.Add(c.rules.Uneven/4))
+		}
+	}
+	return earlier(at, c.sleeping.first())
+}
+
+// sleepers are studies by the time at which they are to be looked at again: a heap.
+type sleepers []sleeper
+
+type sleeper struct {
+	at  time.Time
+	uid dedup.UID
+}
+
+func (s sleepers) Len() int           { return len(s) }
+func (s sleepers) Less(i, j int) bool { return s[i].at.Before(s[j].at) }
+func (s sleepers) Swap(i, j int)      { s[i], s[j] = s[j], s[i] }
+func (s *sleepers) Push(x any)        { *s = append(*s, x.(sleeper)) }
+func (s *sleepers) Pop() any {
+	last := (*s)[len(*s)-1]
+	*s = (*s)[:len(*s)-1]
+	return last
+}
+
+func (s sleepers) first() time.Time {
+	if len(s) == 0 {
+		return time.Time{}
+	}
+	return s[0].at
+}
+
+// wake takes out those whose time has come.
+func (s *sleepers) wake(now time.Time) (up []sleeper) {
+	for len(*s) > 0 && !(*s)[0].at.After(now) {
+		up = append(up, heap.Pop(s).(sleeper))
+	}
+	return up
+}

@@ -1,0 +1,422 @@
+package syncer
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/dicomesh/dicomesh/dedup"
+	"github.com/dicomesh/dicomesh/dedup/index"
+	"github.com/dicomesh/dicomesh/syncer/wire"
+)
+
+// core decides what this site pulls, from whom, and when. It is a pure machine: handle takes an event and the time and returns what is to be done.
+// It keeps a study only while some site is known to hold it differently, so its memory follows what differs.
+type core struct {
+	self  string
+	rules Rules
+	hash  func(wire.StudyState) [32]byte // of a study in the digest tree
+
+	mine     wire.Summary
+	low      bool // the disk is below its watermark: nothing but control
+	sites    map[string]*neighbour
+	studies  map[dedup.UID]*difference
+	queue    [Backfill + 1][]dedup.UID // studies that may be due, by lane, in the order in which they came; some are there no more
+	sleeping sleepers                  // studies for which only time can do something
+	pulls    map[dedup.UID]*difference // running
+	searched time.Time
+	told     time.Time
+	changed  map[dedup.UID]wire.StudyState // what is to be told with the next hint
+}
+
+// neighbour is a site that there is or was a link with, or that can be asked by way of another one.
+type neighbour struct {
+	up       bool
+	far      bool          // it is up, and there is no link: it can be asked, and gives no files
+	said     *wire.Summary // nil until it said something since the link came up
+	of       string        // the incarnation that it said last
+	fed      uint64        // all of its changes up to this number are known
+	asking   bool          // a comparison or a feed is under way
+	round    uint64        // how many comparisons and feeds have begun
+	asked    uint64        // the number of its last change when that began
+	compared bool          // one has come to its end since the link came up
+	differs  [32]byte      // the sum of what it holds less what this site does, over the studies that are known to differ
+	surplus  int           // of them, those that it holds and this site does not, less those the other way round
+	behind   int           // how many those are
+	lacking  int           // of them, those of which it has nothing
+	again    time.Time     // after a comparison that came to no end: none begins before
+	uneven   time.Time     // since when those studies have not explained how the roots differ; zero: they do
+	pulls    int           // running from it
+	claims   map[dedup.UID]claim
+}
+
+// claim is a neighbour's word that it is fetching a study.
+type claim struct {
+	leaf    dedup.Digest
+	fetched uint64
+	grew    time.Time // when fetched last grew
+}
+
+// difference is a study that at least one site holds differently.
+type difference struct {
+	mine    wire.StudyState // zero leaf and flags: nothing is held
+	theirs  map[string]wire.StudyState
+	heard   map[string]uint64 // during or after which comparison with the site
+	origin  string            // the site that was first known to hold it, and not to have fetched it; "" if there is none
+	since   time.Time         // when it was first known, or this site last came nearer
+	offered time.Time         // when the origin's state last changed
+	lane    Lane
+	queued  bool
+	sleeps  time.Time // until when it is among the sleepers, zero if it is not
+	tried   map[string]attempt
+	pull    *pull
+}
+
+// attempt is what became of the last pull from a site: it is not made again for the same state before a while.
+type attempt struct {
+	mine, theirs wire.StudyState
+	failures     int
+	through      bool // all that it offered is here, or was refused as accounted for
+	ended, again time.Time
+}
+
+// pull is one that is running.
+type pull struct {
+	from    string
+	theirs  wire.StudyState
+	fetched uint64
+	told    time.Time // when neighbours were last told of it
+}
+
+// Lane is how urgent a transfer is (PROTOCOL.md section 3). Lists and instance files of any study go before its bulkdata.
+type Lane uint8
+
+// The lanes, the most urgent first.
+const (
+	Asked    Lane = iota + 2 // a viewer waits for it
+	Fresh                    // it has just changed somewhere
+	Backfill                 // it was found to differ
+)
+
+// Rules are the times and limits of the machine. Zero values are filled with DefaultRules.
+type Rules struct {
+	Pulls     int           // studies that are pulled at a time
+	FromSite  int           // of them from one site
+	Turn      time.Duration // how long a site of lower rank waits for each of higher rank to claim a study
+	Stall     time.Duration // a claim or a pull that does not grow for so long counts for nothing
+	HintEvery time.Duration // hints are collected for so long
+	ClaimEach time.Duration // between two words about one pull
+	Uneven    time.Duration // roots may differ for so long without an explanation before trees are compared
+	Retry     time.Duration // after a failure of a source, doubling to RetryMost
+	RetryMost time.Duration
+	FeedMost  uint64 // studies to ask a feed for; whoever missed more compares
+	Underway  int64  // bytes that one link may have under way at most: memory, and what a cut costs
+}
+
+// DefaultRules suit hospitals on a WAN as well as sites on a LAN.
+func DefaultRules() Rules {
+	return Rules{Pulls: 8, FromSite: 6, Turn: 500 * time.Millisecond, Stall: 15 * time.Second, HintEvery: 100 * time.Millisecond, ClaimEach: time.Second,
+		Uneven: 3 * time.Second, Retry: 5 * time.Second, RetryMost: 10 * time.Minute, FeedMost: 4096, Underway: 64 << 20}
+}
+
+// newCore makes a machine that knows of nothing. hash is that of the cluster's digest trees.
+func newCore(self string, rules Rules, hash func(wire.StudyState) [32]byte) *core {
+	return &core{self: self, rules: rules, hash: hash, sites: map[string]*neighbour{}, studies: map[dedup.UID]*difference{}, pulls: map[dedup.UID]*difference{},
+		changed: map[dedup.UID]wire.StudyState{}}
+}
+
+// handle takes one event and returns what is to be done, in order.
+func (c *core) handle(e event, now time.Time) []effect {
+	var out []effect
+	switch e := e.(type) {
+	case linkUp:
+		n := c.site(e.site)
+		n.up, n.far = true, false // what it said by way of another may have come before this
+		c.wakeAll()
+	case linkDown:
+		c.lost(e.site)
+	case beyond:
+		switch n := c.site(e.site); {
+		case e.up && !n.up:
+			n.up, n.far = true, true
+		case !e.up && n.far:
+			c.lost(e.site)
+		}
+	case said:
+		c.hear(e)
+	case holds:
+		c.learn(e, now)
+	case claimed:
+		c.note(e, now)
+	case compared:
+		c.ended(e, now)
+	case local:
+		c.enter(e, now)
+	case room:
+		c.low = e.low
+	case asked:
+		out = c.hurry(e.study)
+	case fetched:
+		if d := c.pulls[e.study]; d != nil {
+			d.pull.fetched = max(d.pull.fetched, e.bytes)
+		}
+	case pulled:
+		out = c.finish(e, now)
+	}
+	out = append(out, c.hint(now)...)
+	out = append(out, c.search(now)...)
+	return append(out, c.choose(now)...)
+}
+
+// site is a neighbour, made when it is first heard of.
+func (c *core) site(name string) *neighbour {
+	n := c.sites[name]
+	if n == nil {
+		n = &neighbour{claims: map[dedup.UID]claim{}}
+		c.sites[name] = n
+	}
+	return n
+}
+
+// lost forgets what only a link can tell. What the site was known to hold stays: it will be the first thing to ask for.
+func (c *core) lost(site string) {
+	n := c.site(site)
+	n.up, n.far, n.said, n.asking, n.compared, n.uneven, n.again = false, false, nil, false, false, time.Time{}, time.Time{}
+	clear(n.claims)
+}
+
+// hear takes what a site says of itself. Another incarnation voids all that was known of it.
+func (c *core) hear(e said) {
+	n := c.site(e.site)
+	if n.of != "" && n.of != e.summary.Incarnation {
+		n.fed, n.compared = 0, false
+		for uid, d := range c.studies {
+			c.drop(d, e.site)
+			c.forget(uid)
+		}
+	}
+	n.of, n.said = e.summary.Incarnation, &e.summary
+}
+
+// learn takes what a site holds of some studies.
+func (c *core) learn(e holds, now time.Time) {
+	n := c.site(e.site)
+	lane := Backfill
+	if e.hint {
+		lane = Fresh
+	}
+	for _, h := range e.studies {
+		uid := h.theirs.UID
+		d := c.studies[uid]
+		if d == nil {
+			d = &difference{theirs: map[string]wire.StudyState{}, heard: map[string]uint64{}, tried: map[string]attempt{}, since: now, lane: lane}
+			c.studies[uid] = d
+		}
+		if len(d.theirs) == 0 {
+			d.origin = ""
+		}
+		cl, fetches := n.claims[uid]
+		if d.origin == "" && (!fetches || now.Sub(cl.grew) >= c.rules.Stall) { // else it has it from somebody whose word is still on its way
+			d.origin = e.site
+		}
+		if d.origin == e.site && !alike(d.theirs[e.site], h.theirs) {
+			d.offered = now
+		}
+		if h.mine.Change >= d.mine.Change { // it was looked up before the event came here
+			c.setMine(d, h.mine)
+		}
+		c.drop(d, e.site)
+		c.count(d, e.site, h.theirs, 1)
+		d.theirs[e.site], d.heard[e.site] = h.theirs, n.round
+		if lane < d.lane {
+			d.lane, d.queued = lane, false
+		}
+		if fetches && cl.leaf == h.theirs.Leaf {
+			delete(n.claims, uid)
+		}
+		c.forget(uid)
+		c.wake(uid)
+	}
+}
+
+// note takes what a site says that it is fetching.
+func (c *core) note(e claimed, now time.Time) {
+	n := c.site(e.site)
+	for _, s := range e.studies {
+		if s.Over { // what it holds now comes with its next hint: until then nobody else needs to ask the origin
+			n.claims[s.UID] = claim{s.Leaf, s.Fetched, now.Add(2*c.rules.Turn - c.rules.Stall)}
+			c.wake(s.UID)
+			continue
+		}
+		was, has := n.claims[s.UID]
+		if !has || s.Fetched > was.fetched || s.Leaf != was.leaf {
+			n.claims[s.UID] = claim{s.Leaf, s.Fetched, now}
+		}
+	}
+}
+
+// ended notes the end of a comparison or of a feed. What a site had given numbers to when it began is known when it has come to its end.
+func (c *core) ended(e compared, now time.Time) {
+	n := c.site(e.site)
+	n.asking, n.uneven = false, time.Time{}
+	if !n.up {
+		return
+	}
+	if e.err != nil {
+		n.again = now.Add(c.rules.Uneven)
+		return
+	}
+	n.compared = true
+	if e.feed {
+		n.fed = e.next
+		return
+	}
+	n.fed = n.asked
+	for uid, d := range c.studies { // what was believed to differ, and was not found to
+		if heard, known := d.heard[e.site]; known && heard < n.round {
+			c.drop(d, e.site)
+			c.forget(uid)
+		}
+	}
+}
+
+// enter takes what this site holds now, and will tell it to all.
+func (c *core) enter(e local, now time.Time) {
+	c.mine = e.summary
+	uid := e.study.UID
+	if uid == (dedup.UID{}) {
+		return
+	}
+	c.changed[uid] = e.study
+	if d := c.studies[uid]; d != nil {
+		if !alike(d.mine, e.study) {
+			d.since = now
+		}
+		c.setMine(d, e.study)
+		c.forget(uid)
+		c.wake(uid)
+	}
+}
+
+// setMine takes what this site holds of a study now.
+func (c *core) setMine(d *difference, now wire.StudyState) {
+	for site, theirs := range d.theirs {
+		c.count(d, site, theirs, -1)
+	}
+	d.mine = now
+	for site, theirs := range d.theirs {
+		c.count(d, site, theirs, 1)
+	}
+}
+
+// drop forgets what a site holds of a study.
+func (c *core) drop(d *difference, site string) {
+	if theirs, known := d.theirs[site]; known {
+		c.count(d, site, theirs, -1)
+		delete(d.theirs, site)
+		delete(d.heard, site)
+	}
+}
+
+// count enters the difference between this site and another in one study (by 1), or takes it out (by -1).
+func (c *core) count(d *difference, site string, theirs wire.StudyState, by int) {
+	var sum [32]byte
+	surplus := 0
+	if !nothing(theirs) {
+		sum, surplus = c.hash(theirs), 1
+	}
+	if !nothing(d.mine) {
+		sum, surplus = index.Minus(sum, c.hash(d.mine)), surplus-1
+	}
+	n := c.sites[site]
+	n.surplus += by * surplus
+	n.behind += by
+	if nothing(theirs) {
+		n.lacking += by
+	}
+	if by < 0 {
+		n.differs = index.Minus(n.differs, sum)
+		return
+	}
+	n.differs = index.Plus(n.differs, sum)
+}
+
+// hurry makes a study that a viewer waits for go first.
+func (c *core) hurry(uid dedup.UID) []effect {
+	d := c.studies[uid]
+	if d == nil || d.lane == Asked {
+		return nil
+	}
+	d.lane, d.queued = Asked, false
+	c.wake(uid)
+	if d.pull != nil {
+		return []effect{raise{uid, Asked}}
+	}
+	return nil
+}
+
+// finish takes the end of a pull. It is not made again for the same states before a while, and neighbours are told that the claim is over.
+func (c *core) finish(e pulled, now time.Time) []effect {
+	d := c.pulls[e.study]
+	if d == nil {
+		return nil
+	}
+	p := d.pull
+	d.pull = nil
+	delete(c.pulls, e.study)
+	c.site(p.from).pulls--
+	out := []effect{tell{c.reachable(), &wire.Claim{Studies: []wire.Claimed{{UID: e.study, Leaf: p.theirs.Leaf, Fetched: p.fetched, Over: true}}}}}
+	a := attempt{mine: d.mine, theirs: p.theirs, through: e.end == through, ended: now}
+	switch e.end {
+	case through:
+		a.again = now.Add(c.rules.RetryMost)
+		if p.theirs.Flags&wire.Complete != 0 && d.mine.Flags&wire.Complete == 0 { // something of it is still wanting here, and there it is
+			a.again = now.Add(4 * c.rules.Retry)
+		}
+	case linkLost, notHere:
+		a.again = now.Add(c.rules.Retry)
+	case atFault:
+		a.failures = d.tried[p.from].failures + 1
+		a.again = now.Add(min(c.rules.Retry<<min(a.failures-1, 16), c.rules.RetryMost))
+		out = append(out, blame{e.study, p.from})
+	}
+	d.tried[p.from] = a
+	c.forget(e.study)
+	c.wake(e.study)
+	return out
+}
+
+// forget drops sites that hold a study as this one does, and a study that nobody holds differently.
+func (c *core) forget(uid dedup.UID) {
+	d := c.studies[uid]
+	for site, s := range d.theirs {
+		if alike(s, d.mine) {
+			c.drop(d, site)
+			delete(d.tried, site)
+		}
+	}
+	if len(d.theirs) == 0 && d.pull == nil {
+		delete(c.studies, uid)
+	}
+}
+
+// nothing reports whether a site has nothing of a study.
+func nothing(s wire.StudyState) bool {
+	return s.Leaf == (dedup.Digest{}) && s.Others == (dedup.Digest{})
+}
+
+// alike reports whether two sites hold the same of a study.
+func alike(a, b wire.StudyState) bool {
+	return a.Leaf == b.Leaf && a.Others == b.Others && a.Flags == b.Flags
+}
+
+// reachable are the sites with a link, in order.
+func (c *core) reachable() []string {
+	var up []string
+	for _, name := range slices.Sorted(maps.Keys(c.sites)) {
+		if c.sites[name].up {
+			up = append(up, name)
+		}
+	}
+	return up
+}

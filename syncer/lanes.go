@@ -1,0 +1,185 @@
+package syncer
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// lanes share each link between pulls: how much may be asked for at a time, and who may ask next.
+//
+// What is under way on a link is at most what the link was measured to carry in 0.4 s: enough to keep it busy at any round-trip time
+// that matters, little enough that what is more urgent does not wait behind it, and that the first connection of a bundle that is about to grow is not
+// left with all of it. On a slow link it is less, where answers come sooner: about half of it is lost by a cut, or by the end of this process. A lane asks for nothing while a more urgent one asks or has something under way;
+// backfill gets a request through every few seconds all the same, so that a hospital that never sleeps is backfilled too.
+type lanes struct {
+	most  int64 // bytes under way on one link
+	mu    sync.Mutex
+	sites map[string]*lane // guarded by mu
+}
+
+// lane is one link.
+type lane struct {
+	most     int64
+	rate     float64 // bytes a second, measured while something was under way
+	underway int64
+	active   [Backfill + 1]int
+	waiting  [Backfill + 1]int
+	changed  chan struct{} // closed when something of the above has changed
+	last     time.Time     // when backfill last got a request through
+
+	answer   time.Duration // how long the first byte of an answer takes at least, as far as was seen lately; 0: nothing is known
+	answered time.Time     // when that was seen
+
+	since time.Time // when this measurement began
+	got   int64
+	full  bool // somebody had to wait for room meanwhile
+}
+
+// The bounds of what is under way on a link, and of one request. There are many requests at a time, because each rides on one connection: a bundle of 32
+// shows what it is good for, and carries it, with two streams on each.
+const (
+	leastUnderway = 256 << 10 // while nothing is known of the link
+	leastSlow     = 64 << 10
+	slowLink      = 4e6 // bytes a second
+	leastRequest  = 32 << 10
+	mostRequest   = 8 << 20
+	atATime       = 64
+	fewAtATime    = 24        // where that still makes requests of
+	largeRequest  = 256 << 10 // so many bytes and more: each costs a stream, and a link that fast has no bundle
+	backfillEach  = 3 * time.Second
+)
+
+func newLanes(most int64) *lanes {
+	return &lanes{most: max(most, leastUnderway), sites: map[string]*lane{}}
+}
+
+// lane is one link's share. The caller holds the lock.
+func (l *lanes) lane(site string) *lane {
+	s := l.sites[site]
+	if s == nil {
+		s = &lane{most: l.most, changed: make(chan struct{})}
+		l.sites[site] = s
+	}
+	return s
+}
+
+// window is how much may be under way.
+func (s *lane) window() int64 {
+	const long, short = 0.4, 0.1 // seconds
+	if s.rate == 0 || s.answer == 0 || s.rate > slowLink {
+		return min(s.most, max(leastUnderway, int64(s.rate*long)))
+	}
+	return min(s.most, max(leastSlow, int64(s.rate*min(long, short+2*s.answer.Seconds()))))
+}
+
+// heard is told how long a site took to begin an answer.
+func (l *lanes) heard(site string, took time.Duration) {
+	const lately = 10 * time.Second
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.lane(site)
+	if now := time.Now(); s.answer == 0 || took < s.answer || now.Sub(s.answered) > lately {
+		s.answer, s.answered = max(took, 1), now
+	}
+}
+
+// request is how much one request may ask for.
+func (s *lane) request() int64 {
+	many, few := s.window()/atATime, s.window()/fewAtATime
+	if many >= largeRequest {
+		return min(mostRequest, few)
+	}
+	return max(leastRequest, many)
+}
+
+// rate is what a link was measured to carry, in bytes a second; 0 if nothing is known.
+func (l *lanes) rate(site string) float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lane(site).rate
+}
+
+// acquire waits for leave to ask a site for so many bytes at least, and returns for how many. The caller calls release when the answer has come, or has not.
+func (l *lanes) acquire(ctx context.Context, site string, urgency Lane, least int64) (bytes int64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.lane(site)
+	s.waiting[urgency]++
+	defer func() { s.waiting[urgency]-- }()
+	for {
+		bytes = max(least, s.request())
+		wait, may := s.may(urgency, bytes, time.Now())
+		if may {
+			s.underway += bytes
+			s.active[urgency]++
+			if urgency == Backfill {
+				s.last = time.Now()
+			}
+			if s.since.IsZero() {
+				s.since = time.Now()
+			}
+			return bytes, nil
+		}
+		changed := s.changed
+		l.mu.Unlock()
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-changed:
+		case <-timer.C:
+		}
+		timer.Stop()
+		l.mu.Lock()
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// may reports whether a lane may ask now, or else how long to wait though nothing changes.
+func (s *lane) may(urgency Lane, bytes int64, now time.Time) (time.Duration, bool) {
+	if s.underway > 0 && s.underway+bytes > s.window() {
+		s.full = true
+		return time.Minute, false
+	}
+	for more := Asked; more < urgency; more++ {
+		if s.waiting[more] == 0 && s.active[more] == 0 {
+			continue
+		}
+		if due := s.last.Add(backfillEach); urgency < Backfill || s.active[Backfill] > 0 || due.After(now) {
+			return max(due.Sub(now), 100*time.Millisecond), false
+		}
+	}
+	return 0, true
+}
+
+// release gives leave back: of asked bytes so many came.
+func (l *lanes) release(site string, urgency Lane, asked, came int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.lane(site)
+	s.underway -= asked
+	s.active[urgency]--
+	s.got += came
+	if took := time.Since(s.since); took > 200*time.Millisecond || s.underway == 0 && took > 0 {
+		s.measure(took)
+	}
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// measure takes a stretch of time in which something was under way throughout. That it carried little says little, unless more was wanted.
+func (s *lane) measure(took time.Duration) {
+	if now := float64(s.got) / took.Seconds(); s.got >= leastRequest && (s.full || now > s.rate) {
+		if s.rate == 0 {
+			s.rate = now
+		}
+		s.rate += (now - s.rate) / 4 // slowly up as well: what a connection does before its first loss says nothing of what comes
+	}
+	s.got, s.full, s.since = 0, false, time.Now()
+	if s.underway == 0 {
+		s.since = time.Time{}
+	}
+}

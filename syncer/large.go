@@ -1,0 +1,295 @@
+package syncer
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dicomesh/dicomesh/dedup"
+	"github.com/dicomesh/dicomesh/dedup/durable"
+	"github.com/dicomesh/dicomesh/syncer/wire"
+)
+
+// The shape of ranges: pieces of a large file that travel on streams of their own, so that they spread over the connections of a bundle. A piece is as large as
+// the link has leave for, within these limits: what a cut costs is what was under way.
+const (
+	mostFile   = 1 << 40 // bytes of one file: whoever says more lies
+	mostPiece  = 2 << 20
+	mostPieces = 2 * atATime // that are under way or wait for one before them
+)
+
+// partial is a large file of which a part has come. It is one pull's at a time.
+type partial struct {
+	batch *durable.Batch
+	temp  *durable.Temp
+	sum   *summer
+	at    uint64 // bytes that were written
+	found bool   // some of them were found, not sent
+}
+
+// Write implements io.Writer. Its errors are this site's.
+func (p *partial) Write(b []byte) (int, error) {
+	n, err := p.temp.Write(b)
+	if err != nil {
+		return n, fmt.Errorf("%w: %w", durable.ErrNotStored, err)
+	}
+	p.at += uint64(n)
+	return p.sum.Write(b)
+}
+
+// partials are large files whose pulls were cut, kept for the next pull: of any source, because what counts is checked in the end.
+type partials struct {
+	mu   sync.Mutex
+	kept map[string]*partial // by label; guarded by mu
+}
+
+// mostPartials is how many are kept: each has a file open.
+const mostPartials = 16
+
+func (p *partials) take(label string) *partial {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	x := p.kept[label]
+	delete(p.kept, label)
+	return x
+}
+
+func (p *partials) keep(label string, x *partial) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if label == "" || p.kept == nil || len(p.kept) >= mostPartials || p.kept[label] != nil {
+		x.batch.Discard()
+		return
+	}
+	p.kept[label] = x
+}
+
+// close drops what is kept. What is labelled can be salvaged by the next process all the same.
+func (p *partials) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, x := range p.kept {
+		_ = x.temp.Close()
+	}
+	p.kept = nil
+}
+
+// large fetches a file that is too large to come with others: by ranges, written in order, checked while they are, resumed where an earlier process or pull
+// had come to. It is durable when large returns nil.
+func (t *transfer) large(ctx context.Context, w want, size uint64) error {
+	if size > mostFile {
+		return fault("a file of %d bytes", size)
+	}
+	if strings.HasSuffix(w.ref.Path(), ".gz") {
+		return t.largeCompressed(ctx, w, size)
+	}
+	p, err := t.begin(w, size)
+	if err != nil {
+		return err
+	}
+	if err := t.ranges(ctx, w, span{p.at, size}, func(b []byte) error {
+		_, err := p.Write(b)
+		return err
+	}); err != nil {
+		if notStored(err) {
+			p.batch.Discard()
+		} else {
+			t.partials.keep(label(t.study, w.ref), p)
+		}
+		return err
+	}
+	defer p.batch.Discard()
+	switch err := p.sum.check(); {
+	case err != nil && p.found:
+		return fmt.Errorf("%w: what an earlier process had left of a file is damaged", durable.ErrNotStored)
+	case err != nil:
+		return err
+	}
+	if err := p.batch.Place(p.temp, w.ref.In(t.study), classOf(w.ref)); err != nil {
+		return fmt.Errorf("%w: %w", durable.ErrNotStored, err)
+	}
+	taken, err := t.depot.store(p.batch)
+	if name := w.ref.In(t.study); err == nil && !taken[name] {
+		t.arrived(receivedLarge(t.study, w.ref, p.at, p.sum), receipt{})
+	}
+	return err
+}
+
+// begin is what has come of a file already: in a pull before, or in a process that died, of whose bytes nothing is known, so they are copied and summed.
+func (t *transfer) begin(w want, size uint64) (*partial, error) {
+	if p := t.partials.take(label(t.study, w.ref)); p != nil {
+		if p.at <= size {
+			return p, nil
+		}
+		p.batch.Discard()
+	}
+	batch, err := t.depot.staging.OpenBatch()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", durable.ErrNotStored, err)
+	}
+	temp, err := create(batch, t.study, w.ref)
+	if err != nil {
+		batch.Discard()
+		return nil, fmt.Errorf("%w: %w", durable.ErrNotStored, err)
+	}
+	p := &partial{batch: batch, temp: temp, sum: newSummer(w.ref, w.digest)}
+	if f := t.saved.open(t.study, w.ref); f != nil {
+		p.found = true
+		_, err = io.Copy(p, io.LimitReader(f, int64(size)))
+		_ = f.Close()
+		t.saved.drop(t.study, w.ref)
+	}
+	if err != nil {
+		batch.Discard()
+		return nil, fmt.Errorf("%w: %w", durable.ErrNotStored, err)
+	}
+	return p, nil
+}
+
+// largeCompressed fetches a compressed file of more than wholeFile: a list of very many records. It is checked in memory, within the limits.
+func (t *transfer) largeCompressed(ctx context.Context, w want, size uint64) error {
+	if size > mostCompressed {
+		return fault("a compressed file of %d bytes", size)
+	}
+	stored := make([]byte, 0, size)
+	if err := t.ranges(ctx, w, span{0, size}, func(b []byte) error {
+		stored = append(stored, b...)
+		return nil
+	}); err != nil {
+		return err
+	}
+	if w.ref.Class != dedup.Bulkdata {
+		h, err := t.checkHead(t.study, w, stored)
+		if err != nil {
+			return err
+		}
+		return t.headAlone(ctx, h)
+	}
+	if _, err := checkBulk(w.ref, stored); err != nil {
+		return err
+	}
+	r, err := t.depot.put(t.study, w.ref, stored)
+	if err != nil {
+		return err
+	}
+	t.arrived(received(t.study, w.ref, stored), r)
+	return r.wait(ctx)
+}
+
+// headAlone completes and commits one head.
+func (t *transfer) headAlone(ctx context.Context, h head) error {
+	bulk, err := t.bulk(ctx, []head{h})
+	if err != nil || bulk.lacks(h) {
+		return err
+	}
+	return t.commit(ctx, []head{h}, bulk)
+}
+
+// span is a stretch of a file.
+type span struct{ from, to uint64 }
+
+// ranges fetches a stretch of a file in pieces, several at a time, and hands them to write in order.
+func (t *transfer) ranges(ctx context.Context, w want, s span, write func([]byte) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	pieces := make(chan chan result, mostPieces)
+	go t.ask(ctx, w, s, pieces)
+	var failed error
+	for p := range pieces {
+		r := <-p
+		if failed == nil {
+			failed = r.err
+		}
+		if failed == nil {
+			failed = write(r.bytes)
+		}
+		if failed != nil {
+			cancel()
+		}
+		t.pieces.give(r.bytes)
+		// Only now: what waits for a piece before it is lost by a cut as well.
+		if r.release != nil {
+			r.release()
+		}
+	}
+	cancel()
+	return failed
+}
+
+// result is one piece.
+type result struct {
+	bytes   []byte
+	err     error
+	release func() // gives the leave for it back
+}
+
+// ask starts the fetching of pieces, each when the link has leave for it, and closes pieces when the last one was started.
+func (t *transfer) ask(ctx context.Context, w want, s span, pieces chan<- chan result) {
+	defer close(pieces)
+	for at := s.from; at < s.to; {
+		p := make(chan result, 1)
+		pieces <- p
+		urgency := Lane(t.lane.Load())
+		leave, err := t.lanes.acquire(ctx, t.site, urgency, leastRequest)
+		if err != nil {
+			p <- result{err: err}
+			return
+		}
+		x := span{at, min(at+uint64(min(leave, mostPiece)), s.to)}
+		at = x.to
+		go func() {
+			b, err := t.piece(ctx, w, x)
+			p <- result{b, err, func() { t.lanes.release(t.site, urgency, leave, int64(len(b))) }}
+		}()
+	}
+}
+
+// pieces is memory for pieces.
+type pieces struct{ idle sync.Pool }
+
+func (p *pieces) take(size int) []byte {
+	b, _ := p.idle.Get().(*[]byte)
+	if b == nil || cap(*b) < size {
+		return make([]byte, 0, size)
+	}
+	return *b
+}
+
+func (p *pieces) give(b []byte) {
+	if b = b[:0]; cap(b) > 0 {
+		p.idle.Put(&b)
+	}
+}
+
+// piece fetches one piece.
+func (t *transfer) piece(ctx context.Context, w want, s span) ([]byte, error) {
+	stream, err := t.open(ctx, t.site, Fetch)
+	if err != nil {
+		return nil, err
+	}
+	defer stream.Close()
+	stop := context.AfterFunc(ctx, func() { _ = stream.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	d := t.desks.take()
+	defer t.desks.give(d)
+	k := d.talk(stream)
+	x := wire.Want{Ref: w.ref, Digest: w.digest, Offset: s.from, Length: s.to - s.from, Partial: true}
+	if err := k.say(&wire.Fetch{Study: t.study, Budget: x.Length, Whole: wholeFile, Files: []wire.Want{x}}); err != nil {
+		return nil, err
+	}
+	in := &incoming{talk: k, desk: &desk{buffer: t.pieces.take(int(x.Length))}, packer: t.packer}
+	h, err := in.head(0, w)
+	if err != nil {
+		return nil, err
+	}
+	if h.Status != wire.Here || h.Length != x.Length || h.Coding != wire.Stored {
+		return nil, fault("%s, %d bytes, where %d of a large file were asked for", h.Status, h.Length, x.Length)
+	}
+	b, err := in.body(h)
+	if err == nil {
+		t.report(uint64(len(b)))
+	}
+	return b, err
+}

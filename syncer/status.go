@@ -1,0 +1,163 @@
+package syncer
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dicomesh/dicomesh/dedup"
+	"github.com/dicomesh/dicomesh/dedup/index"
+	"github.com/dicomesh/dicomesh/syncer/wire"
+)
+
+// Status is what a Syncer is about.
+type Status struct {
+	Sites map[string]SiteStatus
+	Pulls int // running
+}
+
+// SiteStatus is how this site and another differ.
+type SiteStatus struct {
+	Up       bool
+	Far      bool          // it is up, and there is no link: it is reached by way of a neighbour
+	Said     *wire.Summary // what it said last; nil since the link is down
+	Compared bool          // sets were compared since the link came up, or need not be
+	Level    bool          // both hold the same of everything, as far as it has said
+	// Behind is how many studies it holds otherwise than this site, as far as that is known; and of them those of which it has nothing.
+	Behind, Lacking int
+	Pulls           int // running from it
+}
+
+// report keeps Status current. The caller holds the lock.
+func (r *runner) report() {
+	s := Status{Sites: make(map[string]SiteStatus, len(r.core.sites)), Pulls: len(r.core.pulls)}
+	for name, n := range r.core.sites {
+		x := SiteStatus{Up: n.up, Far: n.far, Said: n.said, Pulls: n.pulls, Behind: n.behind, Lacking: n.lacking}
+		x.Level = n.said != nil && level(*n.said, r.core.mine)
+		x.Compared = x.Level || n.compared && n.said != nil && r.core.explained(n)
+		s.Sites[name] = x
+	}
+	r.status = s
+}
+
+// Status is a snapshot.
+func (s *Syncer) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status
+}
+
+// Holds asks a site what it holds of some studies now: what a certificate rests on.
+func (s *Syncer) Holds(ctx context.Context, site string, studies []dedup.UID) ([]wire.StudyState, error) {
+	stream, err := s.config.Open(ctx, site, Query)
+	if err != nil {
+		return nil, err
+	}
+	defer stream.Close()
+	stop := context.AfterFunc(ctx, func() { _ = stream.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	t := newTalk(stream)
+	var keys []wire.Key
+	for _, uid := range studies {
+		keys = append(keys, wire.Key(index.KeyOf(uid)))
+	}
+	if err := t.say(&wire.Describe{Keys: keys}); err != nil {
+		return nil, err
+	}
+	states, _, err := hearStates(t)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s what it holds: %w", site, err)
+	}
+	return states, nil
+}
+
+// Report is what another site is known to hold of a study.
+type Report struct {
+	State       wire.StudyState // Change is a number of that site's: as of it, that is what it holds
+	Incarnation string          // of its index
+	Low         bool            // its disk is full: it takes nothing in
+	// Offers says that it may hold something of the study that this site does not: nobody looked yet, or what was found is still on its way.
+	Offers bool
+}
+
+// Report is what is known of another site and a study; false if nothing is: there is no link, or sets have not been compared since it came up, or something
+// differs that is not found yet. mine is what this site holds.
+func (s *Syncer) Report(site string, mine wire.StudyState) (Report, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.core == nil {
+		return Report{}, false
+	}
+	n := s.core.sites[site]
+	if n == nil || !n.up || n.said == nil {
+		return Report{}, false
+	}
+	r := Report{State: mine, Incarnation: n.said.Incarnation, Low: n.said.Low}
+	d := s.core.studies[mine.UID]
+	theirs, differs := wire.StudyState{}, false
+	if d != nil {
+		theirs, differs = d.theirs[site]
+	}
+	if !differs {
+		r.State.Change = n.said.Change // it said no number for this study: its sum of all, as of that one, says that it holds the same
+		return r, (n.compared || level(*n.said, s.core.mine)) && s.core.explained(n)
+	}
+	a, tried := d.tried[site]
+	r.State, r.Offers = theirs, !nothing(theirs) && (d.pull != nil || !tried || !a.through || !alike(a.theirs, theirs))
+	return r, true
+}
+
+// Difference is a study that another site is known to hold otherwise than this one.
+type Difference struct {
+	Study        dedup.UID
+	Mine, Theirs wire.StudyState
+	Since        time.Time // when that was first known, or this site last came nearer
+	Pulling      string    // the site that it is being fetched from; "" if it is not
+	Waits        string    // why nothing is fetched, in words
+}
+
+// Differences are up to most studies that another site holds otherwise, those that have differed longest first, and how many there are.
+func (s *Syncer) Differences(site string, most int) (found []Difference, total int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.core == nil {
+		return nil, 0
+	}
+	for uid, d := range s.core.studies {
+		theirs, differs := d.theirs[site]
+		if !differs {
+			continue
+		}
+		x := Difference{Study: uid, Mine: d.mine, Theirs: theirs, Since: d.since}
+		if d.pull != nil {
+			x.Pulling = d.pull.from
+		} else {
+			x.Waits = s.core.why(d, site)
+		}
+		found = append(found, x)
+	}
+	slices.SortFunc(found, func(a, b Difference) int { return cmp.Or(a.Since.Compare(b.Since), a.Study.Compare(b.Study)) })
+	return found[:min(most, len(found))], len(found)
+}
+
+// why says in words what keeps a difference to a site from going away.
+func (c *core) why(d *difference, site string) string {
+	a, tried := d.tried[site]
+	switch {
+	case nothing(d.theirs[site]):
+		return "it lacks the study"
+	case !c.sites[site].up:
+		return "there is no link"
+	case c.sites[site].far:
+		return "it is reached by way of another site, which will bring it"
+	case c.low:
+		return "there is no room on the disk here"
+	case tried && a.failures > 0:
+		return fmt.Sprintf("it sent what it should not have, %d times in a row", a.failures)
+	case tried && alike(a.theirs, d.theirs[site]):
+		return "it lacks something that is here"
+	}
+	return "it waits for its turn"
+}

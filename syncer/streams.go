@@ -1,0 +1,124 @@
+package syncer
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/dicomesh/dicomesh/syncer/wire"
+)
+
+// Stream is one stream of a link.
+type Stream interface {
+	io.ReadWriteCloser // Close ends both directions; what was written before is delivered
+	// SetDeadline bounds the calls of Read and Write that come.
+	SetDeadline(time.Time) error
+}
+
+// Use says what a stream is for: the caller has a kind of streams for each, and hands incoming ones to Serve with theirs.
+type Use uint8
+
+// The uses.
+const (
+	Control Use = iota + 1 // hints and claims, for as long as the link stands; it rides where gossip does
+	Query                  // questions about studies
+	Fetch                  // files
+)
+
+// Opener opens a stream to a site. It fails at once when there is no link.
+type Opener func(ctx context.Context, site string, use Use) (Stream, error)
+
+// patience is how long a neighbour may let a stream wait for its next bytes.
+const patience = 30 * time.Second
+
+// talk is a stream with the means to say and hear messages on it. It is for one goroutine.
+type talk struct {
+	Stream
+	in  *bufio.Reader
+	out []byte
+}
+
+// desks are what streams of requests need to work, each for one at a time: there are thousands of streams, and few at a time.
+type desks struct{ idle sync.Pool }
+
+// desk is room to read and to write in.
+type desk struct {
+	in     *bufio.Reader
+	out    *bufio.Writer
+	buffer []byte
+}
+
+func (d *desks) take() *desk {
+	if x, is := d.idle.Get().(*desk); is {
+		return x
+	}
+	return &desk{in: bufio.NewReaderSize(nil, 64<<10), out: bufio.NewWriterSize(nil, 64<<10)}
+}
+
+// give takes a desk back. Nobody may use it, or what is in its buffer, any more.
+func (d *desks) give(x *desk) {
+	x.in.Reset(nil)
+	x.out.Reset(nil)
+	d.idle.Put(x)
+}
+
+// talk is newTalk at this desk.
+func (x *desk) talk(s Stream) *talk {
+	x.in.Reset(s)
+	return &talk{Stream: s, in: x.in}
+}
+
+func newTalk(s Stream) *talk { return &talk{Stream: s, in: bufio.NewReaderSize(s, 64<<10)} }
+
+// say sends messages, together.
+func (t *talk) say(messages ...wire.Message) error {
+	t.out = t.out[:0]
+	for _, m := range messages {
+		t.out = wire.Append(t.out, m)
+	}
+	_ = t.SetDeadline(time.Now().Add(patience)) // a stream that is over says so when it is read
+	_, err := t.Write(t.out)
+	return err
+}
+
+// hear reads the next message. Those of kinds that this release does not know are passed over.
+func (t *talk) hear() (wire.Message, error) {
+	for {
+		_ = t.SetDeadline(time.Now().Add(patience)) // a stream that is over says so when it is read
+		m, err := wire.Read(t.in, wire.MaxFrame)
+		if _, unknown := m.(*wire.Unknown); err != nil || !unknown {
+			return m, err
+		}
+	}
+}
+
+// errFault says that a neighbour did what it should not: it is to be blamed, and others asked.
+var errFault = errors.New("at fault")
+
+// fault is an errFault with what it was.
+func fault(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", errFault, fmt.Errorf(format, args...))
+}
+
+// answer reads one message of type M.
+func answer[M wire.Message](t *talk) (M, error) {
+	var none M
+	m, err := t.hear()
+	switch {
+	case errors.Is(err, wire.ErrFrame):
+		return none, fault("%w", err)
+	case err == io.EOF: // the neighbour ended it: a link that is lost says something else
+		return none, fault("an answer that ends too early")
+	case err != nil:
+		return none, err
+	}
+	got, ok := m.(M)
+	if !ok {
+		return none, fault("an answer of kind %s", m.Kind())
+	}
+	return got, nil
+}

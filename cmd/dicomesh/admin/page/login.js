@@ -1,0 +1,21 @@
+// Signing in: the token is sent once, and the agent answers with a cookie that scripts cannot read.
+
+const said = document.getElementById('said');
+
+document.getElementById('form').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const field = document.getElementById('token');
+  said.textContent = '';
+  try {
+    const answer = await fetch('/session', { method: 'POST', body: JSON.stringify({ token: field.value.trim() }), signal: AbortSignal.timeout(10_000) });
+    if (answer.ok) {
+      location.replace('/');
+      return;
+    }
+    const text = (await answer.text()).trim();
+    said.textContent = answer.status === 401 ? `${text}. Make another one on the site's machine: dicomesh access add NAME` : text;
+  } catch {
+    said.textContent = 'The agent does not answer.';
+  }
+  field.select();
+});

@@ -1,0 +1,68 @@
+// Sites and links as a drawing. Each direction of a link is an arrow of its own: a full line carries, a broken one with a cross does not, a dotted one with a
+// question mark is not known. The table of sites says the same in words.
+
+import { s, bytes } from './parts.js';
+import { quick } from './sites.js';
+
+const wide = 560, high = 330, radius = 30;
+
+// places are where sites stand: on an ellipse, this site on the left.
+function places(sites) {
+  const spots = new Map();
+  const self = sites.findIndex((x) => x.self);
+  sites.forEach((site, i) => {
+    const turn = Math.PI + ((i - Math.max(self, 0)) * 2 * Math.PI) / sites.length;
+    const spread = sites.length === 1 ? 0 : 1;
+    spots.set(site.name, { x: wide / 2 + spread * 205 * Math.cos(turn), y: high / 2 - 12 + spread * 112 * Math.sin(turn) });
+  });
+  return spots;
+}
+
+// arrow is one direction of a link, beside the other one.
+function arrow(from, to, state, label) {
+  const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
+  const along = { x: (to.x - from.x) / length, y: (to.y - from.y) / length };
+  const aside = { x: -along.y * 7, y: along.x * 7 };
+  const at = (distance) => ({ x: from.x + along.x * distance + aside.x, y: from.y + along.y * distance + aside.y });
+  const a = at(radius + 8), b = at(length - radius - 10), middle = at(length * 0.5);
+  const turn = (Math.atan2(along.y, along.x) * 180) / Math.PI;
+  return s('g', { class: `way ${state}` },
+    s('title', {}, label),
+    s('path', { class: 'line', d: `M${a.x} ${a.y}L${b.x} ${b.y}` }),
+    s('path', { class: 'head', d: 'M-9 -5L0 0L-9 5', transform: `translate(${b.x} ${b.y}) rotate(${turn})` }),
+    state === 'down' && s('path', { class: 'cross', d: 'M-7 -7L7 7M-7 7L7 -7', transform: `translate(${middle.x} ${middle.y})` }),
+    state === 'unknown' && s('text', { class: 'ask', x: middle.x, y: middle.y + 5 }, '?'));
+}
+
+// note is what is known of a link of this site, above its middle.
+function note(from, to, link) {
+  if (link.rtt === undefined || link.ab !== 'up' || link.ba !== 'up') return null;
+  const words = [quick(link.rtt)];
+  if (link.loss >= 0.001) words.push(`${(link.loss * 100).toFixed(1)}\u202f% lost`);
+  if (link.rate > 1000) words.push(`${bytes(link.rate)}/s`);
+  let turn = (Math.atan2(to.y - from.y, to.x - from.x) * 180) / Math.PI;
+  if (turn > 90 || turn <= -90) turn += 180; // never upside down
+  return s('text', { class: 'note', y: -15, transform: `translate(${(from.x + to.x) / 2} ${(from.y + to.y) / 2}) rotate(${turn})` }, words.join(' · '));
+}
+
+function node(site, spot) {
+  const state = site.self ? 'self' : site.up;
+  return s('g', { class: `node ${state} ${site.role}`, transform: `translate(${spot.x} ${spot.y})` },
+    s('circle', { class: 'disc', r: radius }),
+    site.role === 'standby' && s('circle', { class: 'inner', r: radius - 6 }),
+    s('text', { class: 'sign', y: 7 }, { self: '✓', up: '✓', down: '✕' }[state] ?? '?'),
+    s('text', { class: 'name', y: radius + 20 }, site.name.length > 22 ? site.name.slice(0, 21) + '…' : site.name),
+    s('text', { class: 'under', y: radius + 36 }, site.self ? `${site.role}, this site` : `${site.role}, ${site.words}`));
+}
+
+// drawing is the map; sites and links are as in sites.js.
+export function drawing(sites, links) {
+  const spots = places(sites);
+  const words = links.map((l) => `${l.a} to ${l.b}: ${l.ab}; ${l.b} to ${l.a}: ${l.ba}`);
+  return s('svg', { viewBox: `0 0 ${wide} ${high}`, role: 'img', 'aria-label': words.length ? `Links. ${words.join('. ')}.` : 'This site is alone: there are no links.' },
+    links.filter((l) => spots.has(l.a) && spots.has(l.b)).map((l) => {
+      const a = spots.get(l.a), b = spots.get(l.b);
+      return [arrow(a, b, l.ab, `${l.a} → ${l.b}: ${l.ab}`), arrow(b, a, l.ba, `${l.b} → ${l.a}: ${l.ba}`), note(a, b, l)];
+    }),
+    sites.map((site) => node(site, spots.get(site.name))));
+}

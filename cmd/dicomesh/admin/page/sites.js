@@ -1,0 +1,103 @@
+// The sites: as a table, and one of them in detail.
+
+import { h, count, some, bytes, lasting, stated } from './parts.js';
+import { question } from './live.js';
+
+// sitesOf are the sites of a status as they are shown.
+export function sitesOf(status) {
+  return status.sites.map((x) => {
+    const self = x.name === status.site, link = linkTo(status.links ?? [], status.site, x.name);
+    const silent = link ? Math.max(link.there.silent_s, link.back.silent_s) : 0, carries = !link || (link.there.state === 'up' && link.back.state === 'up');
+    // A connection may look open for a while after its line is cut: what the cluster is judged by counts.
+    const state = x.state === 'up' && !self && !carries ? (silent > 0 ? `silent for ${lasting(silent)}` : 'coming up') : x.state;
+    const up = state.startsWith('up') ? 'up' : state.startsWith('down') || state.startsWith('silent') ? 'down' : 'other';
+    return { ...x, self, state, up, words: state.replace(/ by .*/, '') };
+  });
+}
+
+// linksOf are the expected links of a cluster with the state of each direction: up, down or unknown; of those of this site also what is measured. before is the status
+// that was heard earlier, for rates.
+export function linksOf(status, before) {
+  const own = (of, name) => of?.sites.find((x) => x.name === name)?.links?.[0];
+  return (status.links ?? []).map((l) => {
+    const link = { a: l.a, b: l.b, ab: l.there.state, ba: l.back.state, reason: l.reason, silent: Math.max(l.there.silent_s, l.back.silent_s) };
+    if (l.a !== status.site && l.b !== status.site) return link;
+    const other = l.a === status.site ? l.b : l.a, now = own(status, other), old = own(before?.status, other);
+    const moved = now && old ? (now.sent_bytes ?? 0) + (now.received_bytes ?? 0) - (old.sent_bytes ?? 0) - (old.received_bytes ?? 0) : 0;
+    return { ...link, rtt: now?.rtt_s, loss: now?.loss ?? 0, connections: now?.connections, rate: before ? Math.max(0, moved) / before.seconds : 0 };
+  });
+}
+
+// linkTo is the link of this site with another one.
+const linkTo = (links, self, name) => links.find((l) => (l.a === name && l.b === self) || (l.b === name && l.a === self));
+
+// quick is a time there and back.
+export const quick = (rtt) => `${rtt < 0.00095 ? '<\u202f1' : Math.round(rtt * 1000)}\u202fms`;
+
+function lag(site, unknown) {
+  if (site.self) return h('span', { class: 'quiet' }, 'this site');
+  if (unknown) return h('span', { class: 'state warn' }, h('i', { 'aria-hidden': 'true' }, '?'), ' not known');
+  if (!site.lag.studies) return h('span', { class: 'state good' }, h('i', { 'aria-hidden': 'true' }, '✓'), ' nothing');
+  return h('span', { class: 'state warn' }, h('i', { 'aria-hidden': 'true' }, '▲'), ` ${some(site.lag.studies, 'study', 'studies')}`, site.lag.bytes > 0 && `, ${bytes(site.lag.bytes)}`, site.lag.seconds >= 1 && `, for ${lasting(site.lag.seconds)}`);
+}
+
+// table lists the sites. open(name) shows one.
+export function table(sites, links, open) {
+  const self = sites.find((x) => x.self)?.name;
+  const cell = (label, ...content) => h('td', { 'data-label': label }, ...content);
+  return h('table', {},
+    h('thead', {}, h('tr', {}, ['Site', 'Role', 'State', 'Differs in', 'Heard', 'Link'].map((t) => h('th', { scope: 'col' }, t)))),
+    h('tbody', {}, sites.map((x) => {
+      const link = linkTo(links, self, x.name);
+      const unknown = !x.self && x.up !== 'up';
+      const bad = x.up === 'down' ? 'bad' : x.up === 'up' ? 'good' : 'warn';
+      return h('tr', {},
+        h('th', { scope: 'row' }, h('button', { class: 'plain', 'data-key': `site-${x.name}`, onclick: () => open(x.name) }, x.name)),
+        cell('Role', x.role),
+        cell('State', h('span', { class: `state ${bad}` }, h('i', { 'aria-hidden': 'true' }, { up: '✓', down: '✕' }[x.up] ?? '–'), ' ', x.state)),
+        cell('Differs in', lag(x, unknown)),
+        cell('Heard', x.self ? '' : x.last_seen_s > 0 ? (x.last_seen_s < 5 ? 'now' : `${lasting(x.last_seen_s)} ago`) : 'never'),
+        cell('Link', x.self || !link?.connections || link.ab !== 'up' || link.ba !== 'up' ? '' : `${quick(link.rtt)}${link.loss >= 0.001 ? `, ${(link.loss * 100).toFixed(1)}\u202f% lost` : ''}`));
+    })));
+}
+
+// detail is one site: its link, and what it holds otherwise. named gives a study its name.
+export async function detail(site, links, named) {
+  const facts = [['Role', site.role], ['State', site.state]];
+  for (const link of links.filter((l) => l.a === site.name || l.b === site.name)) {
+    facts.push(['Link', `${link.a} → ${link.b}: ${link.ab}; ${link.b} → ${link.a}: ${link.ba}${link.reason ? ` (${link.reason})` : ''}`]);
+    if (link.connections && link.ab === 'up' && link.ba === 'up') facts.push(['', `${some(link.connections, 'connection')}, ${(link.rtt * 1000).toFixed(1)}\u202fms there and back, ${(link.loss * 100).toFixed(1)}\u202f% lost lately`]);
+  }
+  const out = [h('dl', { class: 'facts' }, facts.map(([k, v]) => [h('dt', {}, k), h('dd', {}, v)]))];
+  if (site.self) return out;
+  const differs = await question(`/api/v1/diff?site=${encodeURIComponent(site.name)}&limit=50`);
+  if (!differs.linked) out.push(h('p', { class: 'state warn' }, 'There is no link: what follows is from before, and what it holds now is not known.'));
+  out.push(h('h3', {}, differs.total ? `${some(differs.total, 'study differs', 'studies differ')}` : differs.level ? 'It holds the same of every study' : 'No difference is known'));
+  if (differs.total) {
+    out.push(h('table', {}, h('thead', {}, h('tr', {}, ['Study', 'Here', 'There', 'For', 'Why'].map((t) => h('th', { scope: 'col' }, t)))),
+      h('tbody', {}, differs.studies.map((d) => h('tr', {}, h('th', { scope: 'row' }, named(d)), h('td', { 'data-label': 'Here' }, d.here), h('td', { 'data-label': 'There' }, d.there),
+        h('td', { 'data-label': 'For' }, lasting(d.seconds)), h('td', { 'data-label': 'Why' }, d.why))))));
+    if (differs.total > differs.studies.length) out.push(h('p', { class: 'quiet' }, `and ${count(differs.total - differs.studies.length)} more: dicomesh diff ${site.name}`));
+  }
+  return out;
+}
+
+// where says of a study which sites have it, in a sentence and a table. silent are the sites that are not heard now.
+export function where(study, silent) {
+  const safe = study.holders.filter((x) => x.level && x.complete && x.durable && !silent.has(x.site)).map((x) => x.site);
+  const unsure = study.holders.filter((x) => silent.has(x.site)).map((x) => x.site);
+  const not = study.holders.filter((x) => !silent.has(x.site) && !(x.level && x.complete && x.durable)).map((x) => x.site);
+  const words = [safe.length && `Whole and safe at ${safe.join(', ')}.`, not.length && `Not all of it at ${not.join(', ')}.`,
+    unsure.length && `Not known of ${unsure.join(', ')}: there is no contact.`].filter(Boolean).join(' ');
+  const mark = (yes, site, word) => silent.has(site)
+    ? h('td', { 'data-label': word }, h('span', { class: 'state warn' }, h('i', { 'aria-hidden': 'true' }, '?'), yes ? ' was so' : ' not known'))
+    : h('td', { 'data-label': word }, h('span', { class: `state ${yes ? 'good' : 'bad'}` }, h('i', { 'aria-hidden': 'true' }, yes ? '✓' : '✕'), yes ? ' yes' : ' no'));
+  return [h('p', { class: 'where-words' }, words),
+    h('table', { class: 'where-table' }, h('thead', {}, h('tr', {}, ['Site', 'The same as here', 'Complete', 'Durable'].map((t) => h('th', { scope: 'col' }, t)))),
+      h('tbody', {}, study.holders.map((x) => h('tr', {}, h('th', { scope: 'row' }, x.site), mark(x.level, x.site, 'The same as here'), mark(x.complete, x.site, 'Complete'), mark(x.durable, x.site, 'Durable')))))];
+}
+
+// standing is the state of a study with its reason.
+export function standing(study) {
+  return [stated(study.state), study.provisional && h('b', { class: 'state warn' }, ' provisional output'), study.reason && h('span', {}, ` ${study.reason}`)];
+}

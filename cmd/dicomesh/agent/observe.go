@@ -1,0 +1,71 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/events"
+	"github.com/dicomesh/dicomesh/dedup/ingest/inbox"
+	"github.com/dicomesh/dicomesh/watch"
+)
+
+// seen is what parts that have no events of their own said of themselves last.
+type seen struct {
+	paused      string // why the inbox takes nothing
+	unreachable string // why the tree is not there
+	limited     string // why fewer folders are watched
+	overflows   uint64
+}
+
+func see(b inbox.Status, w watch.Status) seen {
+	n := seen{paused: b.Paused, limited: w.Limited, overflows: w.Overflows}
+	if !w.Unreachable.IsZero() {
+		n.unreachable = w.Reason
+	}
+	return n
+}
+
+// happened is an event without its time.
+type happened struct {
+	kind   events.Kind
+	reason string
+}
+
+// between says what has happened from one look to the next.
+func between(was, is seen) []happened {
+	var list []happened
+	turn := func(kind events.Kind, was, is, before, after string) {
+		switch {
+		case was == "" && is != "":
+			list = append(list, happened{kind, before + is})
+		case was != "" && is == "":
+			list = append(list, happened{kind, after})
+		}
+	}
+	turn(events.Inbox, was.paused, is.paused, "nothing is taken: ", "files are taken again")
+	turn(events.Watch, was.unreachable, is.unreachable, "the tree is not there: ", "the tree is there again, all of it is looked at")
+	turn(events.Watch, was.limited, is.limited, "fewer folders are watched than wanted: ", "all folders are watched that were wanted")
+	if n := is.overflows - was.overflows; n > 0 {
+		list = append(list, happened{events.Watch, fmt.Sprintf("notifications were lost %d times: what is watched is looked at again", n)})
+	}
+	return list
+}
+
+// observe turns what the inbox and the watcher say of themselves into events.
+func (s *site) observe(ctx context.Context) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for was := (seen{}); ; {
+		is := see(s.inbox.Status(), s.watcher.Status())
+		for _, h := range between(was, is) {
+			s.events.Add(h.kind, "", h.reason)
+		}
+		was = is
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,199 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin"
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/audit"
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/events"
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/agent/mesh"
+	"github.com/dicomesh/dicomesh/gossip"
+	"github.com/dicomesh/dicomesh/gossip/identity"
+	"github.com/dicomesh/dicomesh/gossip/reach"
+	"github.com/dicomesh/dicomesh/gossip/roster"
+	"github.com/dicomesh/dicomesh/syncer"
+	"github.com/dicomesh/dicomesh/syncer/wire"
+)
+
+// sites are the members of the cluster as this site knows them.
+func (s *site) sites() []admin.Site {
+	if s.mesh == nil {
+		return []admin.Site{{Name: s.mark.Site, Role: "full", State: "up", Links: []admin.Link{}}}
+	}
+	known := s.syncer.Status().Sites
+	var all []admin.Site
+	for _, x := range s.mesh.Sites() {
+		row := admin.Site{Name: x.Row.Name, Role: string(x.Row.Role), State: stateOf(x), Links: []admin.Link{}}
+		if x.Self {
+			all = append(all, row)
+			continue
+		}
+		if x.Owed || x.Link.Up {
+			row.Links = append(row.Links, linkOf(s.mark.Site, x))
+		}
+		if heard := x.Link.Heard; !heard.IsZero() {
+			row.LastSeen = time.Since(heard).Seconds()
+		}
+		row.Lag = s.lag(x.Row.Name, known[x.Row.Name])
+		all = append(all, row)
+	}
+	return all
+}
+
+// stateOf is how a site is, in a word or a few.
+func stateOf(x mesh.Site) string {
+	switch {
+	case x.Self:
+		return "up"
+	case !x.Row.Counts(time.Now()) && x.Row.Status == roster.AckDown:
+		return fmt.Sprintf("acknowledged down until %s by %s", x.Row.Until.Local().Format(time.DateTime), x.Row.By)
+	case x.Link.Up:
+		return "up"
+	case x.Member.State == gossip.Alive:
+		return "up, through others"
+	case x.Row.Status == roster.AckDown:
+		return "down, and its acknowledgement is over"
+	}
+	return "down"
+}
+
+func linkOf(own string, x mesh.Site) admin.Link {
+	l := admin.Link{To: own, State: "down"}
+	if x.Link.Up {
+		l.State = "up"
+		l.Connections, l.Wanted, l.RTT, l.Loss = x.Link.Connections, x.Link.Wanted, x.Link.RTT.Seconds(), x.Link.Loss
+		l.Sent, l.Received = x.Link.Sent, x.Link.Received
+	}
+	return l
+}
+
+// lines are the expected links of the cluster, as it is judged by them.
+func (s *site) lines() []admin.Line {
+	lines := []admin.Line{}
+	if s.mesh == nil {
+		return lines
+	}
+	for _, l := range s.reach.Current().Links {
+		lines = append(lines, admin.Line{A: l.A, B: l.B, There: wayOf(l.There, l.Unknown), Back: wayOf(l.Back, l.Unknown), Reason: l.Reason})
+	}
+	return lines
+}
+
+// wayOf is one direction of a link.
+func wayOf(w reach.Way, unknown bool) admin.Way {
+	out := admin.Way{State: "down", Silent: -1}
+	if w.Known {
+		out.Silent = w.Age.Seconds()
+	}
+	switch {
+	case unknown:
+		out.State = "unknown"
+	case w.Up:
+		out.State = "up"
+	}
+	return out
+}
+
+// lag is what a site lacks of what this one holds, as far as it is known.
+func (s *site) lag(name string, known syncer.SiteStatus) admin.Lag {
+	lag := admin.Lag{Studies: known.Behind}
+	if known.Behind == 0 {
+		return lag
+	}
+	const most = 1000 // whose bytes are added up: beyond that the number of studies says enough
+	differ, _ := s.syncer.Differences(name, most)
+	for _, d := range differ {
+		if row, has, err := s.index.Study(s.workCtx, d.Study); err == nil && has && d.Theirs.Leaf == (wire.StudyState{}).Leaf {
+			lag.Bytes += row.Bytes
+		}
+	}
+	if len(differ) > 0 {
+		lag.Seconds = time.Since(differ[0].Since).Seconds()
+	}
+	return lag
+}
+
+// diff is what another site holds otherwise than this one, and why.
+func (s *site) diff(_ context.Context, name string, most int) (admin.Diff, error) {
+	if s.mesh == nil {
+		return admin.Diff{}, fmt.Errorf("this site is alone, there is no site %s: %w", name, admin.ErrUnknown)
+	}
+	if _, err := s.mesh.Roster().Site(name); err != nil || name == s.mark.Site {
+		return admin.Diff{}, fmt.Errorf("there is no other site %s: %w", name, admin.ErrUnknown)
+	}
+	known := s.syncer.Status().Sites[name]
+	out := admin.Diff{Site: name, Level: known.Level, Linked: known.Up && !known.Far, Compared: known.Said != nil, Studies: []admin.Difference{}}
+	if known.Said != nil && known.Said.Dated > 0 {
+		out.Dated = time.Unix(int64(known.Said.Dated), 0).UTC()
+	}
+	differ, total := s.syncer.Differences(name, most)
+	out.Total = total
+	for _, d := range differ {
+		x := admin.Difference{Study: d.Study.String(), Here: held(d.Mine), There: held(d.Theirs), Seconds: time.Since(d.Since).Seconds(), Why: d.Waits}
+		if d.Pulling != "" {
+			x.Why = "it is being fetched from " + d.Pulling
+		}
+		out.Studies = append(out.Studies, x)
+	}
+	return out, nil
+}
+
+// held is what a site holds of a study, in a word.
+func held(s wire.StudyState) string {
+	switch {
+	case s.Leaf == (wire.StudyState{}).Leaf:
+		return "nothing"
+	case s.Flags&wire.Complete == 0:
+		return "incomplete"
+	}
+	return "complete"
+}
+
+// ackDown says that a site is down and not to be waited for until then; with the zero time, that it is waited for again.
+func (s *site) ackDown(_ context.Context, o admin.Order) error {
+	name, until, kind := o.Site, o.Until, audit.Down
+	if until.IsZero() {
+		kind = audit.Returned
+	}
+	return s.operate(o, kind, func() error { return s.mesh.AckDown(name, until, o.Recovery) }, func() string {
+		if until.IsZero() {
+			return name + " is waited for again"
+		}
+		return fmt.Sprintf("%s is down and not waited for until %s", name, until.Local().Format(time.DateTime))
+	})
+}
+
+// remove takes a site out of the cluster for ever.
+func (s *site) remove(_ context.Context, o admin.Order) error {
+	return s.operate(o, audit.Removed, func() error { return s.mesh.Remove(o.Site, o.Recovery) }, func() string { return o.Site + " was removed from the cluster" })
+}
+
+// operate does what an operator typed here, and says so.
+func (s *site) operate(o admin.Order, kind audit.Kind, change func() error, words func() string) error {
+	name, said := o.Site, words()
+	if o.Recovery != "" {
+		said += ", with the recovery key"
+	}
+	if s.mesh == nil {
+		return fmt.Errorf("this site is alone, there is no site %s: %w", name, admin.ErrUnknown)
+	}
+	if name == s.mark.Site {
+		return fmt.Errorf("%s is this site: type it at another one", name)
+	}
+	err := change()
+	switch {
+	case errors.Is(err, roster.ErrUnknownSite):
+		return fmt.Errorf("there is no site %s: %w", name, admin.ErrUnknown)
+	case errors.Is(err, identity.ErrNoOperator):
+		return fmt.Errorf("%w: type it at another one, or give the recovery key with --recovery", err)
+	case err != nil:
+		return err
+	}
+	s.events.Add(events.Operator, "", said)
+	s.record(kind, name, said)
+	s.loop.GateChanged()
+	return nil
+}

@@ -1,0 +1,241 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/events"
+	"github.com/dicomesh/dicomesh/dedup"
+	"github.com/dicomesh/dicomesh/dedup/durable"
+	"github.com/dicomesh/dicomesh/dedup/index"
+	"github.com/dicomesh/dicomesh/regen"
+	"github.com/dicomesh/dicomesh/settle"
+	"github.com/dicomesh/dicomesh/watch"
+)
+
+// holding is what a study is here, for settle. Of one that misses something the tree is asked again and again, because what comes late may come where nobody watches.
+func (s *site) holding(ctx context.Context, uid dedup.UID) (settle.Holding, error) {
+	look, whole := s.library.Look, s.wide.take(uid)
+	if whole {
+		look = s.library.LookAll
+	}
+	h, err := look(ctx, uid)
+	if whole && (err != nil || h.Retry > 0) { // what may still be being written is of a class that another look would not see
+		s.wide.add(uid)
+	}
+	if err != nil {
+		return settle.Holding{}, err
+	}
+	s.troubles(h)
+	if h.Nothing() {
+		s.watcher.Enough(uid)
+		return settle.Holding{}, fs.ErrNotExist
+	}
+	if h.Complete && h.Retry == 0 {
+		s.watcher.Enough(uid)
+	} else {
+		s.watcher.Expect(uid)
+	}
+	return settle.Holding{Leaf: h.Leaf, Complete: h.Complete, Missing: h.MissingCount, Faults: h.CorruptCount + h.VanishedCount, Conflict: h.Conflict,
+		Instances: h.Instances, Change: h.Change}, nil
+}
+
+// provisionalFolder is where output lies that no reader is shown as current.
+const provisionalFolder = ".dicomesh/provisional"
+
+// generate does a round for settle.
+func (s *site) generate(ctx context.Context, job settle.Job) (settle.Round, error) {
+	if job.Provisional {
+		return s.provisional(ctx, job)
+	}
+	if err := s.records.hide(ctx, job.Study); err != nil {
+		return settle.Round{}, err
+	}
+	r, err := s.round(ctx, job, s.current)
+	if err == nil && s.shelf.limit > 0 {
+		bytes, _ := regen.Size(s.current, job.Study) // a study without instances has no files
+		s.shelf.made(job.Study, bytes)
+	}
+	return r, err
+}
+
+// provisional does a round into a current tree of its own.
+func (s *site) provisional(ctx context.Context, job settle.Job) (settle.Round, error) {
+	if err := durable.MkdirAll(s.current, provisionalFolder); err != nil {
+		return settle.Round{}, err
+	}
+	apart, err := s.config.Machine.Folder(filepath.Join(s.config.Paths.Current, provisionalFolder))
+	if err != nil {
+		return settle.Round{}, err
+	}
+	defer apart.Close()
+	return s.round(ctx, job, apart)
+}
+
+// round does a round into a current tree, asking for leave for each name.
+func (s *site) round(ctx context.Context, job settle.Job, into Folder) (settle.Round, error) {
+	g := regen.New(regen.Config{Archive: s.reading, Current: permitted{FS: into, permit: job.Permit}, NoThumbnails: !s.config.Regen.Thumbnails, Memory: s.memory,
+		Share: func(from, to string) error { return s.config.Machine.Share(s.tree, from, into, to) }})
+	r, err := g.Study(ctx, job.Study, time.Now())
+	if err != nil {
+		return settle.Round{}, err
+	}
+	return settle.Round{Leaf: r.Leaves, Wrote: r.Wrote, Changed: r.Changed(), Due: r.Due}, nil
+}
+
+// busy reports whether files are being taken of which nobody knows yet which study they are of.
+func (s *site) busy(dedup.UID) bool {
+	b := s.inbox.Status()
+	return b.Waiting > b.Writing && b.Paused == ""
+}
+
+// Every study is looked at in full once a day, at a tenth of a core: what vanished, and what came where nobody watches, is found by that.
+const (
+	rescanEach = 24 * time.Hour
+	rescanRest = 9
+)
+
+// survey holds the index against the tree: at once and without rest when it is new, else by and by, and then every day.
+func (s *site) survey(ctx context.Context) error {
+	for fresh := s.index.Fresh; ; fresh = false {
+		rest, seen := rescanRest, 0
+		if fresh {
+			rest = 0
+		}
+		err := s.library.Rescan(ctx, rest, func(h index.Holding, err error) {
+			seen++
+			s.surveyed(h, err)
+		})
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil: // the tree is away, which the watcher says; it is tried again
+			s.log.Warn("the tree could not be held against the index", "error", err)
+		case fresh:
+			if seen > 0 {
+				s.events.Add(events.Index, "", fmt.Sprintf("the index was made from the tree: %d studies", seen))
+			}
+			if err := s.index.Complete(ctx); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(rescanEach):
+		}
+	}
+}
+
+// surveyed takes one study of a survey.
+func (s *site) surveyed(h index.Holding, err error) {
+	if err != nil { // settle meets the same error, says it, and tries again
+		s.log.Warn("a study could not be held against the index", "error", err)
+		return
+	}
+	s.troubles(h)
+	if h.Changed {
+		s.loop.Touch(h.Study)
+	}
+}
+
+// wide are studies of which every file is to be looked at, not only lists and instance files and what those refer to.
+type wide struct {
+	mu      sync.Mutex
+	studies map[dedup.UID]bool
+}
+
+func (w *wide) add(uid dedup.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.studies == nil {
+		w.studies = map[dedup.UID]bool{}
+	}
+	w.studies[uid] = true
+}
+
+func (w *wide) take(uid dedup.UID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	has := w.studies[uid]
+	delete(w.studies, uid)
+	return has
+}
+
+// noticed hears of a study from the watcher. What appeared or vanished may be of a class that an ordinary look does not see; what this site itself has just stored is
+// known already.
+func (s *site) noticed(uid dedup.UID, why watch.Why) {
+	if (why == watch.Appeared || why == watch.Vanished) && !s.own.take(uid) {
+		s.wide.add(uid)
+	}
+	s.loop.Touch(uid)
+}
+
+// errMounted says that the folder of the tree is another file system than the one that is open.
+var errMounted = errors.New("another file system is mounted where the tree was")
+
+// mounted ends the site when the tree that is open is not the one that has its name any more, and the one that has it is this site's: then everything is opened again.
+// Meanwhile nothing new is taken.
+func (s *site) mounted(ctx context.Context) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		back, reason := s.away()
+		if back {
+			return errMounted
+		}
+		s.sayAway(reason)
+	}
+}
+
+// away is why the tree that is open is not the one at its path, "" if it is; back is true when that one is this site's.
+func (s *site) away() (back bool, reason string) {
+	if same, err := s.config.Machine.Same(s.tree, s.config.Paths.Tree); err != nil {
+		return false, "the tree cannot be read: " + err.Error()
+	} else if same {
+		return false, ""
+	}
+	other, err := s.config.Machine.Folder(s.config.Paths.Tree)
+	if err != nil {
+		return false, "the tree is not there: is it mounted?"
+	}
+	defer other.Close()
+	m, err := readMark(other, treeMark)
+	if err != nil || m == nil || m.ID != s.mark.ID {
+		return false, "another folder is where the tree was: is it mounted?"
+	}
+	return true, ""
+}
+
+// sayAway keeps why the tree is away: while it is, nothing is stored in what lies open without a name. The watcher says it to the operator.
+func (s *site) sayAway(reason string) {
+	was := s.room.away.Load()
+	if (was == nil) == (reason == "") {
+		return
+	}
+	if reason == "" {
+		s.room.away.Store(nil)
+		s.log.Info("the tree is there again, new files are taken")
+		return
+	}
+	s.room.away.Store(&reason)
+	s.log.Error("the tree is away, nothing new is taken", "reason", reason)
+}
+
+// alive reports whether the parts answer. What hangs in the kernel, on a disk that is gone, does not count: to start again would not help.
+func (s *site) alive() bool {
+	s.loop.Status()
+	s.inbox.Status()
+	s.watcher.Status()
+	return true
+}

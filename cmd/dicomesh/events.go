@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/events"
+)
+
+// eventsCommand tells what happened.
+type eventsCommand struct {
+	asking
+	JSON   bool `name:"json" help:"A line of JSON for each."`
+	Follow bool `aliases:"watch" short:"f" help:"Go on with what happens next, until interrupted."`
+	Last   int  `short:"n" default:"50" placeholder:"N" help:"How many of the last ones (${default})."`
+}
+
+// Help is shown by dicomesh events --help.
+func (eventsCommand) Help() string {
+	return `Tells what an operator should know, oldest first: files that were refused and why, files of the archive that do not count, studies that miss something, are in conflict,
+published or settled, a disk that is full, a tree that is not there. Older ones are in the state folder, in events/.
+
+Examples:
+
+    dicomesh events --data site
+    dicomesh events --data site --follow --json`
+}
+
+// Run asks and prints.
+func (c *eventsCommand) Run(ctx context.Context, t *terminal) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	show := func(e events.Event) error {
+		if c.JSON {
+			return t.encode(e)
+		}
+		words := []string{e.Time.Local().Format(time.DateTime), fmt.Sprintf("%-10s", e.Kind)}
+		for _, w := range []string{e.Study, e.Reason} {
+			if w != "" {
+				words = append(words, w)
+			}
+		}
+		_, err := fmt.Fprintln(t.out, strings.TrimRight(strings.Join(words, "  "), " "))
+		return err
+	}
+	if c.Follow {
+		if err := client.Follow(ctx, c.Last, show); err != nil && ctx.Err() == nil {
+			return c.reached(err)
+		}
+		return nil
+	}
+	list, err := client.Events(ctx, c.Last)
+	if err != nil {
+		return c.reached(err)
+	}
+	for _, e := range list {
+		if err := show(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package e2e
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestClusterCut cuts the links of three sites to the one that all of them dial, each in another way, while they fetch from it; gives all of them new studies; waits until
+// every site has declared the others dead; and heals the links. All are level within 30 s by themselves, and nothing has come twice.
+func TestClusterCut(t *testing.T) {
+	t.Parallel()
+	c := foundCluster(t, "hub")
+	hub, spokes := c.sites["hub"], []string{"both", "from", "to"}
+	for _, name := range spokes {
+		c.joinDialOnly(name, "hub")
+		c.net.both("hub", name, func(p *track) { p.pipe = limit(16e6) })
+	}
+	first := noisy(t, "--studies", "1", "--instances", "40", "--size", "128")
+	later := noisy(t, "--studies", "2", "--instances", "15", "--size", "128", "--frames", "1")
+	own := map[string]string{"hub": parts(t, later)[0], "both": parts(t, later)[1]}
+	own["from"], own["to"] = noisy(t, "--studies", "1", "--instances", "16", "--size", "96"), noisy(t, "--studies", "1", "--instances", "17", "--size", "96")
+	hub.drop(first)
+	for _, name := range spokes {
+		eventually(t, time.Minute, name+" has begun", func() bool { return c.net.received(name, "hub") > 600_000 })
+	}
+	c.net.cut("hub", "both")
+	c.net.set("from", "hub", func(p *track) { p.cut = true })
+	c.net.set("hub", "to", func(p *track) { p.cut = true })
+	for _, s := range c.all() {
+		s.drop(own[s.name])
+	}
+	for _, s := range c.all() {
+		eventually(t, 3*time.Minute, s.name+" has given up the others", func() bool { return s.logged("event=down") && s.logged("Marking ") && s.has(own[s.name]) })
+	}
+	for _, name := range spokes {
+		c.net.both("hub", name, func(p *track) { p.cut = false })
+	}
+	took := c.level(2*time.Minute, 5)
+	if took > 30*time.Second {
+		t.Errorf("level %v after the cut", took)
+	}
+	c.sound(sums(t, first, own["hub"], own["both"], own["from"], own["to"]))
+	c.equal()
+	all := weight(t, hub.in("tree"))
+	for _, s := range c.all() {
+		lacked := all - weightOf(t, own[s.name])
+		if s == hub {
+			lacked -= weightOf(t, first)
+		}
+		t.Logf("%s: level %v after the cut, %.3f times what it lacked was received", s.name, took.Round(time.Millisecond), float64(c.net.received(s.name, ""))/float64(lacked))
+		c.once(s.name, lacked)
+	}
+}
+
+// has reports whether the site has taken all files of a folder.
+func (s *member) has(folder string) bool {
+	s.t.Helper()
+	return s.status().Inbox.Stored >= len(names(s.t, folder))
+}
+
+// underway is what may have been under way when a line was cut, and come in vain.
+const underway = 1 << 20
+
+// once holds that a site received so many bytes about once: a tenth more for packets and gossip, acknowledgements of what it sent, and what was under way at the cut.
+func (c *cluster) once(site string, content int64) {
+	c.t.Helper()
+	if came := c.net.received(site, ""); came > content*110/100+c.net.sent(site)/25+underway {
+		c.t.Errorf("%s received %d bytes for %d", site, came, content)
+	}
+}
+
+// weightOf is how many bytes files come to in an archive.
+func weightOf(t *testing.T, folders ...string) int64 {
+	t.Helper()
+	tree := t.TempDir()
+	for _, folder := range folders {
+		if out, code := dicomesh(t, "ingest", "--tree", tree, folder); code != 0 {
+			t.Fatal(out)
+		}
+	}
+	return weight(t, tree)
+}
+
+// logged reports whether the agent has logged something.
+func (s *member) logged(words string) bool {
+	s.t.Helper()
+	text, err := os.ReadFile(s.log)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.Contains(string(text), words)
+}
+
+// TestClusterBadLine gives sites studies over lines that lose packets and take their time.
+func TestClusterBadLine(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		line func(*track)
+	}{
+		{"5 percent lost", func(p *track) { p.loss, p.delay = 0.05, 5*time.Millisecond }},
+		{"200 ms there and back", func(p *track) { p.delay = 100 * time.Millisecond }},
+		{"2 Mbit per second", func(p *track) { p.pipe, p.delay = limit(2e6), 20*time.Millisecond }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := foundCluster(t, "a")
+			c.net.both("a", "b", tt.line)
+			c.join("b", "a")
+			one, other := noisy(t, "--studies", "1", "--instances", "20", "--size", "128"), noisy(t, "--studies", "2", "--instances", "5", "--size", "64", "--frames", "1")
+			c.sites["a"].drop(one)
+			c.sites["b"].drop(other)
+			t.Logf("level after %v", c.level(time.Minute, 3).Round(time.Millisecond))
+			c.settledAll()
+			c.sound(sums(t, one, other))
+			c.equal()
+			all := weight(t, c.sites["a"].in("tree"))
+			fromA := weightOf(t, one)
+			c.once("a", all-fromA)
+			c.once("b", fromA)
+		})
+	}
+}

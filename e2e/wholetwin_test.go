@@ -1,0 +1,62 @@
+package e2e
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestWholeTwin has a machine come with the name of a member and a key of its own: it is refused and told why, and both that admitted anybody say so. Then both sides of a cut
+// admit a machine under one name: when they meet again the one that was first is the member, the other is refused, and that is an alarm until an operator has removed one.
+func TestWholeTwin(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, "a", "b", "c")
+	c.whole()
+	j := c.judged()
+	a, b, wiped := c.sites["a"], c.sites["b"], c.sites["c"]
+	a.drop(sampled(t, "--studies", "1", "--instances", "2"))
+	c.within(time.Minute, 1)
+
+	wiped.kill()
+	if err := os.RemoveAll(wiped.in("state")); err != nil {
+		t.Fatal(err)
+	}
+	listen, address := c.net.site("again")
+	out, code := said(t, "join", "--data", wiped.dir, "--site", "c", "--listen", listen, "--address", address, c.token("a"))
+	if code != 1 || !strings.Contains(out, "the name is in the roster with another key: choose another name, or remove the old one first (dicomesh remove c)") {
+		t.Errorf("a known name with another key: exit code %d: %s", code, out)
+	}
+	a.event("stranger", "site c: the name is in the roster with another key")
+	a.audited(`"kind":"refused"`)
+
+	a.ask("remove", "c", "--yes")
+	delete(c.sites, "c")
+	j.leaves("c")
+	c.within(time.Minute, 1)
+	c.net.cut("a", "b")
+	first := c.twin("d", "a")
+	second := c.twin("d", "b")
+	c.net.mend()
+	const alarm = "a second machine"
+	for _, s := range []*member{a, b} {
+		eventually(t, time.Minute, s.name+" raises an alarm", func() bool { return strings.Contains(s.ask("status"), alarm) })
+		s.event("alarm", alarm)
+		s.event("stranger", "is known with another key")
+	}
+	if now := a.now(); len(now.Sites) != 3 {
+		t.Errorf("%d sites are in status", len(now.Sites))
+	}
+	first.kill()
+	second.kill()
+}
+
+// twin has a machine join at a site under a name that another machine may have as well, and begins to run it.
+func (c *cluster) twin(name, at string) *member {
+	c.t.Helper()
+	s := &member{newSite(c.t, quick), name}
+	listen, address := c.net.site(name)
+	s.command("join", "--site", name, "--listen", listen, "--address", address, c.token(at))
+	s.begin()
+	return s
+}

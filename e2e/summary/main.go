@@ -6,6 +6,10 @@
 //
 // It exits 1 when a test or a package failed. With CI=true a skipped test fails too, unless the file named on the command line lists it:
 // a line is an import path without the module, a dot, the test's name, and the reason; # begins a comment.
+//
+// A second file names packages whose tests wait for other processes, sockets and the disk, in the same form without the test's name. What fails there, and
+// only there, gets a second try by itself: a machine that others use too can make such a test late, and a fault of ours fails twice. It is named
+// in the end, after the word "again".
 package main
 
 import (
@@ -19,6 +23,9 @@ import (
 	"strings"
 )
 
+// module begins every import path here.
+const module = "github.com/dicomesh/dicomesh/"
+
 // event is one line of test2json.
 type event struct {
 	Action, Package, Test, Output, ImportPath string
@@ -27,8 +34,10 @@ type event struct {
 
 // name is the test as the list of expected skips has it: "dedup/part10.TestCorpus".
 func (e event) name() string {
-	return strings.TrimPrefix(e.Package, "github.com/dicomesh/dicomesh/") + "." + e.Test
+	return e.pkg() + "." + e.Test
 }
+
+func (e event) pkg() string { return strings.TrimPrefix(e.Package, module) }
 
 // tally is what has been read so far.
 type tally struct {
@@ -38,6 +47,16 @@ type tally struct {
 	reasons                 []string            // of skips: "name: why"
 	names                   []string            // of skips
 	slow                    []event             // the slowest tests, the slowest first
+	whole                   int                 // tests that passed and are no part of another
+	again                   map[string]bool     // packages of which what fails is tried twice
+	tops                    map[string][]string // tests that failed and are no part of another, by package
+	lost                    map[string]int      // failures, by package
+	died                    map[string]bool     // packages with a race, a panic or a test that never ended: no lateness explains that
+	flaky                   []string            // tests that passed the second time
+}
+
+func newTally(out io.Writer) *tally {
+	return &tally{out: out, output: map[string][]string{}, tops: map[string][]string{}, lost: map[string]int{}, died: map[string]bool{}}
 }
 
 // showSlow is how many of the slowest tests are shown, if they took longer than slowest.
@@ -47,36 +66,50 @@ const (
 )
 
 func main() {
-	expected, err := readExpected(os.Args[1:])
+	good, err := summarise(os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "summary:", err)
 		os.Exit(2)
 	}
-	t := &tally{out: os.Stdout, output: map[string][]string{}}
-	if err := t.read(os.Stdin); err != nil {
-		fmt.Fprintln(os.Stderr, "summary:", err)
-		os.Exit(2)
-	}
-	if !t.close(expected, os.Getenv("CI") == "true") {
+	if !good {
 		os.Exit(1)
 	}
 }
 
-// readExpected is the first word of each line of the named files.
-func readExpected(files []string) (map[string]bool, error) {
-	expected := map[string]bool{}
-	for _, name := range files {
-		text, err := os.ReadFile(name)
+// summarise reads standard input to its end. files are those of expected skips and, if there is a second, of packages that have a second try.
+func summarise(files []string) (bool, error) {
+	var lists [2]map[string]bool
+	for n, name := range files[:min(len(files), len(lists))] {
+		list, err := readList(name)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
-		for line := range strings.Lines(string(text)) {
-			if words := strings.Fields(line); len(words) > 1 && !strings.HasPrefix(line, "#") {
-				expected[words[0]] = true
-			}
+		lists[n] = list
+	}
+	t := newTally(os.Stdout)
+	t.again = lists[1]
+	if err := t.read(os.Stdin); err != nil {
+		return false, err
+	}
+	if err := t.secondTry(goTest); err != nil {
+		return false, err
+	}
+	return t.close(lists[0], os.Getenv("CI") == "true"), nil
+}
+
+// readList is the first word of each line of a file that gives a reason after it.
+func readList(name string) (map[string]bool, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	list := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		if words := strings.Fields(line); len(words) > 1 && !strings.HasPrefix(line, "#") {
+			list[words[0]] = true
 		}
 	}
-	return expected, nil
+	return list, nil
 }
 
 // read takes every line; one that is no event is shown as it is.
@@ -125,13 +158,38 @@ func (t *tally) endTest(e event) {
 	switch e.Action {
 	case "pass":
 		t.passed++
+		if !strings.Contains(e.Test, "/") {
+			t.whole++
+		}
 	case "skip":
 		t.skipped++
 		t.names = append(t.names, e.name())
 		t.reasons = append(t.reasons, e.name()+": "+reason(t.output[e.name()]))
 	case "fail":
-		t.failed++
-		fmt.Fprint(t.out, strings.Join(t.output[e.name()], ""))
+		t.lose(e)
+		if !strings.Contains(e.Test, "/") {
+			t.tops[e.pkg()] = append(t.tops[e.pkg()], e.Test)
+		}
+		t.show(e, t.output[e.name()])
+	}
+}
+
+// lose counts a failure.
+func (t *tally) lose(e event) {
+	t.failed++
+	t.lost[e.pkg()]++
+}
+
+// show shows what a failed test or package said; of one that may have a second try, as what the first one said.
+func (t *tally) show(e event, output []string) {
+	for _, line := range output {
+		if strings.Contains(line, "DATA RACE") || strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			t.died[e.pkg()] = true
+		}
+		if t.again[e.pkg()] {
+			line = "first try: " + line
+		}
+		fmt.Fprint(t.out, line)
 	}
 }
 
@@ -139,11 +197,12 @@ func (t *tally) endTest(e event) {
 // and so may one whose test failed: there is no harm in that.
 func (t *tally) endPackage(e event) {
 	if e.Action == "fail" {
-		t.failed++
-		fmt.Fprint(t.out, strings.Join(t.output[e.name()], ""))
+		t.lose(e)
+		t.show(e, t.output[e.name()])
 		for name, lines := range t.output { // tests that never ended: the process died in them
 			if strings.HasPrefix(name, e.name()) && name != e.name() {
-				fmt.Fprint(t.out, strings.Join(lines, ""))
+				t.died[e.pkg()] = true
+				t.show(e, lines)
 			}
 		}
 		return
@@ -174,6 +233,9 @@ func (t *tally) close(expected map[string]bool, ci bool) bool {
 			why += "  (fails, since CI=true and e2e/skips.txt does not list it)"
 		}
 		fmt.Fprintln(t.out, "skip", why)
+	}
+	for _, name := range t.flaky {
+		fmt.Fprintln(t.out, "again", name+": failed, and passed by itself")
 	}
 	if t.passed+t.failed == 0 {
 		fmt.Fprintln(t.out, "no test was run")

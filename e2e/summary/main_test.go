@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 )
@@ -37,12 +38,60 @@ func TestSummary(t *testing.T) {
 		{"nothing is no success", "", nil, false, false, "0 passed, 1 failed, 0 skipped\n"},
 	} {
 		var out strings.Builder
-		tally := &tally{out: &out, output: map[string][]string{}}
+		tally := newTally(&out)
 		if err := tally.read(strings.NewReader(c.events)); err != nil {
 			t.Fatal(err)
 		}
 		if good := tally.close(c.expected, c.ci); good != c.good || !strings.Contains(out.String(), c.want) {
 			t.Errorf("%s: %v\n%s", c.name, good, out.String())
 		}
+	}
+}
+
+// TestSecondTry holds who has one: tests of listed packages, while they are few and nothing else failed.
+func TestSecondTry(t *testing.T) {
+	fail := func(pkg, test string) string {
+		return fmt.Sprintf(`{"Action":"output","Package":"%[1]s","Test":"%[2]s","Output":"--- FAIL: %[2]s\n"}
+{"Action":"fail","Package":"%[1]s","Test":"%[2]s"}
+`, module+pkg, test)
+	}
+	ended := func(pkg string) string { return fmt.Sprintf("{\"Action\":\"fail\",\"Package\":%q}\n", module+pkg) }
+	pass := func(test string) string {
+		return fmt.Sprintf("{\"Action\":\"pass\",\"Package\":%q,\"Test\":%q}\n", module+"e2e", test)
+	}
+	late := fail("e2e", "TestLate/half") + fail("e2e", "TestLate") + ended("e2e")
+	for _, c := range []struct {
+		name, first, second string
+		good                bool
+		want                string
+	}{
+		{"passes alone", pass("TestA") + late, pass("TestLate/half") + pass("TestLate"), true, "again e2e.TestLate: failed, and passed by itself\n3 passed, 0 failed, 0 skipped\n"},
+		{"fails again", late, late, false, "0 passed, 3 failed, 0 skipped\n"},
+		{"is not run", late, ended("e2e"), false, "0 passed, 3 failed, 0 skipped\n"},
+		{"passes in part", late + fail("e2e", "TestB"), pass("TestLate"), false, "0 passed, 4 failed, 0 skipped\n"},
+		{"is not listed", fail("dedup", "TestA"), "", false, "--- FAIL: TestA\n0 passed, 1 failed, 0 skipped\n"},
+		{"something else failed", late + fail("dedup", "TestA"), "", false, "0 passed, 4 failed, 0 skipped\n"},
+		{"died", ended("e2e"), "", false, "0 passed, 1 failed, 0 skipped\n"},
+		{"a race", strings.Replace(late, "--- FAIL: TestLate/half", "WARNING: DATA RACE", 1), "", false, "0 passed, 3 failed, 0 skipped\n"},
+		{"never ended", late[:len(late)-len(ended("e2e"))] + strings.SplitAfter(fail("e2e", "TestB"), "\n")[0] + ended("e2e"), "", false, "0 passed, 3 failed, 0 skipped\n"},
+		{"too many", fail("e2e", "A") + fail("e2e", "B") + fail("e2e", "C") + fail("e2e", "D") + fail("e2e", "E"), "", false, "0 passed, 5 failed, 0 skipped\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out strings.Builder
+			tally := newTally(&out)
+			tally.again = map[string]bool{"e2e": true}
+			if err := tally.read(strings.NewReader(c.first)); err != nil {
+				t.Fatal(err)
+			}
+			err := tally.secondTry(func(pkg string, tests []string) (io.Reader, error) {
+				if c.second == "" || pkg != module+"e2e" || tests[0] != "TestLate" {
+					t.Errorf("%s: %v is tried again", pkg, tests)
+				}
+				return strings.NewReader(c.second), nil
+			})
+			if good := tally.close(nil, true); err != nil || good != c.good || !strings.HasSuffix(out.String(), c.want) {
+				t.Errorf("%v %v\n%s", err, good, out.String())
+			}
+		})
 	}
 }

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// mostAgain is how many failed tests are given a second try: when more fail it is not the machine.
+const mostAgain = 4
+
+// runner runs tests of one package by themselves, and returns what `go test -json` prints.
+type runner func(pkg string, tests []string) (io.Reader, error)
+
+// goTest is the runner: with the race detector, one test at a time, nothing from the cache.
+func goTest(pkg string, tests []string) (io.Reader, error) {
+	quoted := make([]string, len(tests))
+	for n, test := range tests {
+		quoted[n] = regexp.QuoteMeta(test)
+	}
+	cmd := exec.Command("go", "test", "-race", "-json", "-count=1", "-parallel=1", "-timeout=15m", "-run=^("+strings.Join(quoted, "|")+")$", pkg)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if _, exited := err.(*exec.ExitError); exited {
+		err = nil // the events say what failed
+	}
+	return strings.NewReader(string(out)), err
+}
+
+// secondTry runs what failed once more, when all of it is in packages of the list and it is little: by then nothing else runs beside it. What passes
+// counts as passed, and is named among the last lines, so that it is looked into: a test that needs that often has a fault of its own, or shows one.
+func (t *tally) secondTry(run runner) error {
+	tests := 0
+	for pkg := range t.lost {
+		if !t.again[pkg] || t.died[pkg] || len(t.tops[pkg]) == 0 {
+			return nil
+		}
+		tests += len(t.tops[pkg])
+	}
+	if tests > mostAgain {
+		return nil
+	}
+	for _, pkg := range slices.Sorted(maps.Keys(t.lost)) {
+		failed := t.tops[pkg]
+		fmt.Fprintf(t.out, "once more, alone: %s of %s\n", strings.Join(failed, ", "), pkg)
+		events, err := run(module+pkg, failed)
+		if err != nil {
+			return err
+		}
+		second := newTally(t.out)
+		if err := second.read(events); err != nil {
+			return err
+		}
+		if second.failed > 0 || second.whole != len(failed) {
+			continue
+		}
+		t.failed -= t.lost[pkg]
+		t.passed += second.passed
+		for _, test := range failed {
+			t.flaky = append(t.flaky, pkg+"."+test)
+		}
+	}
+	return nil
+}

@@ -102,25 +102,38 @@ func TestFailingStore(t *testing.T) {
 		if i%6 != 0 && c.Name != "sequence/deep-65" || raced.On && i%60 != 0 || len(c.Bytes()) > 20_000 {
 			continue
 		}
-		for k := 0; ; k++ {
-			m := newMemory()
-			left := k
-			m.fail = func() error {
-				if left--; left < 0 {
-					return errDisk
-				}
-				return nil
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			failEach(t, c.Bytes())
+		})
+	}
+}
+
+// mostFailed is at how many operations a file's way through the store fails: at each, or at so many that lie evenly among them.
+const mostFailed = 400
+
+func failEach(t *testing.T, file []byte) {
+	whole := newMemory()
+	operations := 0
+	whole.fail = func() error { operations++; return nil }
+	if err := throughStore(file, whole); err != nil {
+		t.Fatal(err)
+	}
+	for k := 0; k < operations; k += 1 + operations/mostFailed {
+		m := newMemory()
+		left := k
+		m.fail = func() error {
+			if left--; left < 0 {
+				return errDisk
 			}
-			err := throughStore(c.Bytes(), m)
-			if m.open != 0 {
-				t.Fatalf("%s, operation %d: %d left open", c.Name, k, m.open)
-			}
-			if left >= 0 && err == nil {
-				break
-			}
-			if !errors.Is(err, errDisk) || errors.Is(err, ErrFormat) {
-				t.Fatalf("%s, operation %d: %v", c.Name, k, err)
-			}
+			return nil
+		}
+		err := throughStore(file, m)
+		if m.open != 0 {
+			t.Fatalf("operation %d: %d left open", k, m.open)
+		}
+		if !errors.Is(err, errDisk) || errors.Is(err, ErrFormat) {
+			t.Fatalf("operation %d: %v", k, err)
 		}
 	}
 }

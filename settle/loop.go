@@ -81,11 +81,14 @@ func New(c Config) (*Loop, error) {
 	if c.Weight <= 0 {
 		c.Weight = 20_000
 	}
+	if c.Wall == nil {
+		c.Wall = time.Now
+	}
 	c.Timing = c.Timing.set()
 	return &Loop{
 		config:  c,
 		rules:   rules{c.Site, c.Incarnation, c.Version, c.Policy, c.Timing},
-		pulse:   newPulse(clock()),
+		pulse:   newPulse(clock(c.Wall)),
 		seeds:   [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		wake:    make(chan struct{}, 1),
 		results: make(chan result, looksAtOnce+savesAtOnce+c.Workers+1),

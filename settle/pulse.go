@@ -28,12 +28,9 @@ type stamp struct {
 }
 
 // clock returns stamps that count from now.
-func clock() func() stamp {
+func clock(wall func() time.Time) func() stamp {
 	start := time.Now()
-	return func() stamp {
-		now := time.Now()
-		return stamp{mono: now.Sub(start) + time.Hour, wall: now.Round(0)}
-	}
+	return func() stamp { return stamp{mono: time.Since(start) + time.Hour, wall: wall().Round(0)} }
 }
 
 // since is the time from then to s by the clock that says more. A wall clock that was set back says as much as one that was set forward.

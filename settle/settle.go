@@ -163,6 +163,7 @@ type Config struct {
 	Weight  int         // live instances of the studies in rounds at once: 0 means 20,000; a study that has more runs alone
 	Event   func(Event) // nil, or called in order, one at a time, when something happened to a study. It must not block
 	Log     *slog.Logger
+	Wall    func() time.Time // what the machine's wall clock shows; nil: time.Now
 }
 
 // Kind is what happened to a study.

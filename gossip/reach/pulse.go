@@ -32,9 +32,6 @@ func (p *pulse) take() (now Moment, gap time.Duration) {
 const begin = time.Hour
 
 // clockFrom is the real clock: what it shows at start, which has a monotonic reading, is begin.
-func clockFrom(start time.Time) func() Moment {
-	return func() Moment {
-		now := time.Now()
-		return Moment{Mono: begin + now.Sub(start), Wall: now.Round(0)}
-	}
+func clockFrom(start time.Time, wall func() time.Time) func() Moment {
+	return func() Moment { return Moment{Mono: begin + time.Since(start), Wall: wall().Round(0)} }
 }

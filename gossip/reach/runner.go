@@ -28,7 +28,8 @@ type Config struct {
 	Ask func(ctx context.Context, site string, question []byte) (answer []byte, err error)
 	// Incarnation is that of this site's index, for answers.
 	Incarnation func() string
-	Log         *slog.Logger // nil: no log
+	Log         *slog.Logger     // nil: no log
+	Wall        func() time.Time // what the machine's wall clock shows; nil: time.Now
 }
 
 // Heard is what a link tells of its beats on the data connection, as Stats of the links have it; zero times are never.
@@ -64,8 +65,11 @@ func New(c Config) (*Runner, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	if c.Wall == nil {
+		c.Wall = time.Now
+	}
 	r := &Runner{config: c, start: time.Now(), nudged: make(chan struct{}, 1)}
-	r.pulse.clock = clockFrom(r.start)
+	r.pulse.clock = clockFrom(r.start, c.Wall)
 	now, _ := r.pulse.take()
 	rand.Read(r.config.Self.Life[:])
 	var err error

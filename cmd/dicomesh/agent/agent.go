@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/events"
@@ -34,6 +35,9 @@ type Config struct {
 func Run(ctx context.Context, c Config) error {
 	if c.Machine == nil {
 		c.Machine = thisMachine()
+	}
+	if c.Machine.Wall == nil {
+		c.Machine.Wall = time.Now
 	}
 	for {
 		s, err := open(ctx, c)
@@ -64,6 +68,7 @@ func (s *site) run(ctx context.Context) error {
 	work.run("watch", s.watcher.Run)
 	work.run("inbox", s.inbox.Run)
 	work.run("shelf", s.shelf.Run)
+	work.run("provisional output", s.aside.Run)
 	s.runTender(work)
 	work.run("survey", s.survey)
 	work.run("mount", s.mounted)

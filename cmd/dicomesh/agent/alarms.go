@@ -108,7 +108,7 @@ func (o overdue) look(sites []roster.Site, now time.Time) (fresh []string) {
 
 // sayOverdue says of which sites the acknowledgement has ended by its time.
 func (s *site) sayOverdue(o overdue) {
-	for _, name := range o.look(s.mesh.Roster().Sites(), time.Now()) {
+	for _, name := range o.look(s.mesh.Roster().Sites(), s.config.Machine.Wall()) {
 		const text = "its acknowledgement is over: it is waited for again"
 		s.events.Add(events.Operator, "", name+": "+text)
 		s.record(audit.Returned, name, text)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"time"
 
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin"
 	"github.com/dicomesh/dicomesh/dedup"
@@ -31,8 +32,9 @@ type Machine struct {
 	// Port opens the UDP port.
 	Port func(address string) (net.PacketConn, error)
 
-	// Clock is what running time is read from; nil: combine.SystemClock.
+	// Clock is what running time is read from; nil: combine.SystemClock. Wall is what the wall clock shows, which people set; nil: time.Now.
 	Clock func() combine.Reading
+	Wall  func() time.Time
 
 	Watch func(watch.Config) Watcher
 	Inbox func(inbox.Config) Inbox

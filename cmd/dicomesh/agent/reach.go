@@ -38,7 +38,7 @@ func (s *site) topics() map[string]gossip.Topic {
 func (s *site) openReach() (err error) {
 	s.hearRoster(s.mesh.Roster())
 	s.reach, err = reach.New(reach.Config{Self: s.mesh.Self(s.beat()), Roster: s.mesh.Roster(), Links: s.beats, Send: s.sendRow,
-		Level: s.caughtUp, Changed: s.wholenessChanged, Ask: s.ask, Incarnation: func() string { return s.index.Incarnation }, Log: s.log})
+		Level: s.caughtUp, Changed: s.wholenessChanged, Ask: s.ask, Incarnation: func() string { return s.index.Incarnation }, Log: s.log, Wall: s.config.Machine.Wall})
 	return err
 }
 
@@ -79,7 +79,7 @@ func (s *site) beats() []reach.Heard {
 // caughtUp is what this site says of itself in its row: see joining.
 func (s *site) caughtUp() bool {
 	own, err := s.mesh.Roster().Site(s.mark.Site)
-	return s.joining.level(err == nil && own.Counts(time.Now()), s.level)
+	return s.joining.level(err == nil && own.Counts(s.config.Machine.Wall()), s.level)
 }
 
 // level reports whether this site lacks nothing that the others have, as far as it knows: with each site that is waited for, and that it owes a link, it has compared all, and
@@ -89,7 +89,7 @@ func (s *site) level() bool {
 	for _, x := range s.mesh.Sites() {
 		other := known[x.Row.Name]
 		switch {
-		case x.Self || !x.Row.Counts(time.Now()):
+		case x.Self || !x.Row.Counts(s.config.Machine.Wall()):
 		case x.Owed && !other.Up:
 			return false
 		case other.Up && (other.Said == nil || !other.Compared || other.Behind > other.Lacking):
@@ -121,7 +121,7 @@ func (s *site) comeBack(ctx context.Context) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	over := overdue{}
-	over.look(s.mesh.Roster().Sites(), time.Now()) // said by an earlier run
+	over.look(s.mesh.Roster().Sites(), s.config.Machine.Wall()) // said by an earlier run
 	for {
 		select {
 		case <-ctx.Done():

@@ -26,7 +26,7 @@ func (s *site) sites() []admin.Site {
 	known := s.syncer.Status().Sites
 	var all []admin.Site
 	for _, x := range s.mesh.Sites() {
-		row := admin.Site{Name: x.Row.Name, Role: string(x.Row.Role), State: stateOf(x), Links: []admin.Link{}}
+		row := admin.Site{Name: x.Row.Name, Role: string(x.Row.Role), State: stateOf(x, s.config.Machine.Wall()), Links: []admin.Link{}}
 		if x.Self {
 			all = append(all, row)
 			continue
@@ -44,11 +44,11 @@ func (s *site) sites() []admin.Site {
 }
 
 // stateOf is how a site is, in a word or a few.
-func stateOf(x mesh.Site) string {
+func stateOf(x mesh.Site, wall time.Time) string {
 	switch {
 	case x.Self:
 		return "up"
-	case !x.Row.Counts(time.Now()) && x.Row.Status == roster.AckDown:
+	case !x.Row.Counts(wall) && x.Row.Status == roster.AckDown:
 		return fmt.Sprintf("acknowledged down until %s by %s", x.Row.Until.Local().Format(time.DateTime), x.Row.By)
 	case x.Link.Up:
 		return "up"

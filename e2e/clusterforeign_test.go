@@ -45,9 +45,9 @@ func TestClusterForeign(t *testing.T) {
 			if err := os.Chtimes(letter, time.Time{}, time.Now().Add(-time.Hour)); err != nil { // nobody is writing it any more
 				t.Fatal(err)
 			}
-			eventually(t, time.Minute, "all studies are known", func() bool { return len(a.digests()) > 0 && len(a.digests()) == len(b.digests()) })
-			c.level(time.Minute, len(a.digests()))
-			took := eventually(t, 2*time.Minute, "every other file has come", func() bool { return maps.Equal(besides(t, a.in("tree")), besides(t, b.in("tree"))) })
+			eventually(t, 2*time.Minute, "all studies are known", func() bool { return len(a.digests()) > 0 && len(a.digests()) == len(b.digests()) })
+			c.level(2*time.Minute, len(a.digests()))
+			took := eventually(t, 4*time.Minute, "every other file has come", func() bool { return maps.Equal(besides(t, a.in("tree")), besides(t, b.in("tree"))) })
 			t.Logf("%d trees, %d studies, %d other files, which came %v later", copied, len(a.digests()), len(besides(t, a.in("tree"))), took.Round(time.Millisecond))
 			out, code := dicomesh(t, "verify", "--tree", b.in("tree"), "--deep")
 			if want, before := dicomesh(t, "verify", "--tree", a.in("tree"), "--deep"); code > before {

@@ -252,11 +252,15 @@ func (c *Core) State(now time.Duration) []byte { return encodeHeld(now, c.rows.s
 
 // View is what this site knows, to judge.
 func (c *Core) View() View {
-	return View{Site: c.self.Site, Expected: c.expected, Rows: maps.Clone(c.rows), Since: c.sinceRow(), Made: c.made, Stopped: c.stopped, Double: c.double()}
+	v := c.view()
+	v.Rows = maps.Clone(c.rows)
+	return v
+}
+
+// view is View for whoever does not keep it.
+func (c *Core) view() View {
+	return View{Site: c.self.Site, Expected: c.expected, Rows: c.rows, Since: c.sinceRow(), Made: c.made, Stopped: c.stopped, Double: c.double()}
 }
 
 // Judge is the judgement of this site now. Its own row is as it was at the last Tick.
-func (c *Core) Judge(now Moment) Wholeness {
-	v := c.View()
-	return v.Judge(now)
-}
+func (c *Core) Judge(now Moment) Wholeness { return c.view().Judge(now) }

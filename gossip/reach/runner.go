@@ -145,9 +145,9 @@ func (r *Runner) look() Moment {
 	return now
 }
 
-// judge is the verdict, which is made anew when it is older than half a beat. r.mu is held.
+// judge is the verdict, which is made anew when it is older than half a beat, or an acknowledgement has ended. r.mu is held.
 func (r *Runner) judge(now Moment) Wholeness {
-	if r.judged == 0 || now.Mono-r.judged > r.config.Self.Beat/2 {
+	if r.judged == 0 || now.Mono-r.judged > r.config.Self.Beat/2 || r.last.Over(now.Wall) {
 		r.last, r.judged = r.core.Judge(now), now.Mono
 	}
 	return r.last

@@ -346,6 +346,32 @@ func TestEchoFails(t *testing.T) {
 	})
 }
 
+// TestAcknowledgementEnds: at the very moment at which an acknowledgement ends nothing rests on it any more, whenever the last look was.
+func TestAcknowledgementEnds(t *testing.T) {
+	until := time.Date(2000, 1, 1, 0, 1, 0, 0, time.UTC) // a bubble begins at midnight
+	r, err := rosterOf(t, "a", "b", "c").AckDown(roster.Down{Site: "c", Until: until, By: "a", Now: until.Add(-time.Minute)}, operator("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inMesh(t, r, func(t *testing.T, m *mesh) {
+		m.cut("a>c", "b>c", "c>a", "c>b")
+		m.within(5*LAN, Whole, "a", "b")
+		const ahead = 230 * time.Millisecond // of the walls, so that it ends between two looks
+		for _, s := range m.sites {
+			s.skew.Store(int64(ahead))
+		}
+		for at := until.Add(-2*time.Second - ahead); !at.After(until); at = at.Add(50 * time.Millisecond) {
+			<-time.After(time.Until(at))
+			left := time.Until(until) - ahead
+			for _, s := range []string{"a", "b"} {
+				if w := m.sites[s].Current(); w.State == Whole != (left > 0) || len(w.Without) == 1 != (left > 0) {
+					t.Errorf("%s, %v before the end: %s without %q", s, left, w.State, w.Without)
+				}
+			}
+		}
+	})
+}
+
 // during is Ask with something that happens at the first question.
 func during(s *runningSite, f func()) func(context.Context, string, []byte) ([]byte, error) {
 	ask, once := s.config.Ask, sync.Once{}

@@ -2,6 +2,7 @@ package reach
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,11 @@ type Wholeness struct {
 	Sites         []Site       // of the roster, this one as well, by name
 	Others        []string     // the other sites that count: each has to answer an echo, and to stand in a certificate
 	Without       []string     // the sites that an operator acknowledged as down and that do not count yet
+}
+
+// Over says whether the time has come at which a site that was left out counts again: then this judgement holds no longer.
+func (w Wholeness) Over(wall time.Time) bool {
+	return slices.ContainsFunc(w.Sites, func(s Site) bool { return !s.Counts && !s.Until.IsZero() && !wall.Before(s.Until) })
 }
 
 // Link is an expected link.

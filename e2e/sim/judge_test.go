@@ -167,10 +167,9 @@ func (l *life) permitted(uid dedup.UID) {
 // limit is for how long a dead link may go unnoticed: a look at the links is up to a second late here.
 func (w *world) limit() time.Duration { return reach.Detect(w.beat) + 2*time.Second }
 
-// counts reports whether both ends of a link count, for this site. It may take half a beat to notice that an acknowledgement is over.
+// counts reports whether both ends of a link count, for this site.
 func (l *life) counts(link *link) bool {
 	_, wall := l.clocks()
-	wall = wall.Add(-l.beat)
 	return !slices.ContainsFunc(link.ends[:], func(s *site) bool {
 		row, err := l.disk.roster.Site(s.name)
 		return err != nil || !row.Counts(wall)

@@ -20,7 +20,7 @@ import (
 var (
 	seedFlag  = flag.Uint64("seed", 0, "replay this seed alone")
 	seedsFlag = flag.Int("seeds", 0, "so many seeds, instead of those of a usual run")
-	baseFlag  = flag.Uint64("base", 0, "the first of them; 0: from the clock")
+	baseFlag  = flag.Uint64("base", 0, "the first of them; 0: from the tree that is tested")
 	stepsFlag = flag.Int("steps", 45, "what happens in a run")
 )
 
@@ -38,12 +38,11 @@ func TestPure(t *testing.T) {
 	}
 	base, seeds := *baseFlag, raced.Pick(200, 6)
 	if base == 0 {
-		base = uint64(time.Now().UnixNano()) % 1e12
+		base = Base(t, 1e12)
 	}
 	if *seedsFlag > 0 {
 		seeds = *seedsFlag
 	}
-	t.Logf("seeds from %d", base)
 	done := uint64(0)
 	for most := uint64(10 * seeds); done < uint64(seeds) || !raced.On && len(missing(seen)) > 0 && done < most; {
 		done = several(t, base, done, seen)

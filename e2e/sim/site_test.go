@@ -285,7 +285,7 @@ func (l *life) measure() {
 // judge is what the cluster is, for this site.
 func (l *life) judge() reach.Wholeness {
 	mono, wall := l.clocks()
-	if l.age == 0 || mono-l.age > l.beat/2 {
+	if l.age == 0 || mono-l.age > l.beat/2 || l.judged.Over(wall) {
 		before := l.judged
 		l.judged, l.age = l.reach.Judge(reach.Moment{Mono: mono, Wall: wall}), mono
 		if l.judged.State != before.State || l.judged.Cause != before.Cause {

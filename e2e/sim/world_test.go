@@ -119,7 +119,8 @@ func (w *world) verdict() {
 		return
 	}
 	const last = 150
-	w.Fatalf("%s\nreplay with: go test ./e2e/sim -run TestPure -seed %d -steps %d\n%s", w.failure, w.seed, w.steps, strings.Join(w.trace[max(0, len(w.trace)-last):], "\n"))
+	trace := strings.Join(w.trace[max(0, len(w.trace)-last):], "\n")
+	w.Fatalf("%s\n%s\n%s\nreplay with: go test ./e2e/sim -run TestPure -seed %d -steps %d", w.failure, trace, w.failure, w.seed, w.steps) // a log that is cut keeps its last line
 }
 
 // worker is work of a process that takes time: a coroutine, which the scheduler goes on with.

@@ -34,7 +34,7 @@ func TestOffersUntilThrough(t *testing.T) {
 		if r, known := s.Report("a", wire.StudyState{UID: study(1)}); !known || !r.Offers {
 			t.Error("a site offers nothing while a pull from it runs")
 		}
-		c.handle(pulled{study(1), end}, now.Add(21*time.Second))
+		c.handle(pulled{study: study(1), end: end}, now.Add(21*time.Second))
 		if r, known := s.Report("a", wire.StudyState{UID: study(1)}); !known || r.Offers != want {
 			t.Errorf("after a pull that ended as %d the site offers: %v", end, r.Offers)
 		}
@@ -77,7 +77,7 @@ func TestBeyond(t *testing.T) {
 		t.Errorf("a site beyond the hub: reported %v, offers %v", known, r.Offers)
 	}
 	theirs := c.studies[study(1)].theirs["a"]
-	c.handle(pulled{study(1), linkLost}, now)
+	c.handle(pulled{study: study(1), end: linkLost}, now)
 	c.handle(holds{"hub", []held{{theirs, wire.StudyState{UID: study(1)}}}, true}, now.Add(time.Second))
 	if p := c.pulls[study(1)]; p == nil || p.pull.from != "hub" {
 		t.Error("what the hub holds is not pulled from there")

@@ -76,7 +76,9 @@ type difference struct {
 type attempt struct {
 	mine, theirs wire.StudyState
 	failures     int
-	through      bool // all that it offered is here, or was refused as accounted for
+	end          end
+	why          string // what went wrong, in words
+	through      bool   // all that it offered is here, or was refused as accounted for
 	ended, again time.Time
 }
 
@@ -366,7 +368,7 @@ func (c *core) finish(e pulled, now time.Time) []effect {
 	delete(c.pulls, e.study)
 	c.site(p.from).pulls--
 	out := []effect{tell{c.reachable(), &wire.Claim{Studies: []wire.Claimed{{UID: e.study, Leaf: p.theirs.Leaf, Fetched: p.fetched, Over: true}}}}}
-	a := attempt{mine: d.mine, theirs: p.theirs, through: e.end == through, ended: now}
+	a := attempt{mine: d.mine, theirs: p.theirs, end: e.end, why: e.why, through: e.end == through, ended: now}
 	switch e.end {
 	case through:
 		a.again = now.Add(c.rules.RetryMost)

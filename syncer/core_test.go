@@ -208,7 +208,7 @@ func TestUrgent(t *testing.T) {
 	var order []dedup.UID
 	for running := study(1); len(order) < 3; {
 		c.handle(local{study: wire.StudyState{UID: running, Leaf: dedup.Digest{1}}}, now)
-		for _, fx := range c.handle(pulled{running, through}, now) {
+		for _, fx := range c.handle(pulled{study: running, end: through}, now) {
 			if s, ok := fx.(startPull); ok {
 				running = s.study
 				order = append(order, running)

@@ -57,6 +57,7 @@ type (
 	pulled struct {
 		study dedup.UID
 		end   end
+		why   string // what went wrong, in words
 	}
 	tick struct{}
 )

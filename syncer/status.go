@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -115,7 +116,8 @@ type Difference struct {
 	Mine, Theirs wire.StudyState
 	Since        time.Time // when that was first known, or this site last came nearer
 	Pulling      string    // the site that it is being fetched from; "" if it is not
-	Waits        string    // why nothing is fetched, in words
+	Lacks        bool      // that site has not got something that is here, as far as is known
+	Why          string    // what keeps them from holding the same, in words that name no patient
 }
 
 // Differences are up to most studies that another site holds otherwise, those that have differed longest first, and how many there are.
@@ -125,39 +127,100 @@ func (s *Syncer) Differences(site string, most int) (found []Difference, total i
 	if s.core == nil {
 		return nil, 0
 	}
-	for uid, d := range s.core.studies {
-		theirs, differs := d.theirs[site]
-		if !differs {
-			continue
+	now := time.Now()
+	for uid := range s.core.studies {
+		if x, differs := s.core.difference(uid, site, now); differs {
+			found = append(found, x)
 		}
-		x := Difference{Study: uid, Mine: d.mine, Theirs: theirs, Since: d.since}
-		if d.pull != nil {
-			x.Pulling = d.pull.from
-		} else {
-			x.Waits = s.core.why(d, site)
-		}
-		found = append(found, x)
 	}
 	slices.SortFunc(found, func(a, b Difference) int { return cmp.Or(a.Since.Compare(b.Since), a.Study.Compare(b.Study)) })
 	return found[:min(most, len(found))], len(found)
 }
 
-// why says in words what keeps a difference to a site from going away.
-func (c *core) why(d *difference, site string) string {
+// Difference is how another site holds a study otherwise; false if nothing is known of that.
+func (s *Syncer) Difference(site string, study dedup.UID) (Difference, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.core == nil {
+		return Difference{}, false
+	}
+	return s.core.difference(study, site, time.Now())
+}
+
+func (c *core) difference(uid dedup.UID, site string, now time.Time) (Difference, bool) {
+	d := c.studies[uid]
+	if d == nil {
+		return Difference{}, false
+	}
+	theirs, differs := d.theirs[site]
+	if !differs {
+		return Difference{}, false
+	}
+	x := Difference{Study: uid, Mine: d.mine, Theirs: theirs, Since: d.since, Lacks: nothing(theirs) || d.taken(site), Why: c.why(uid, d, site, now)}
+	if d.pull != nil {
+		x.Pulling = d.pull.from
+	}
+	return x, true
+}
+
+// taken reports whether all that a site offers of the study now is here, or was refused as accounted for: what still differs, the site lacks.
+func (d *difference) taken(site string) bool {
+	a, tried := d.tried[site]
+	return tried && a.end == through && alike(a.theirs, d.theirs[site])
+}
+
+// why says in words what keeps a difference to a site from going away: first what is on its way, then what stands in the way of either.
+func (c *core) why(uid dedup.UID, d *difference, site string, now time.Time) string {
+	n, theirs := c.sites[site], d.theirs[site]
 	a, tried := d.tried[site]
 	switch {
-	case nothing(d.theirs[site]):
-		return "it lacks the study"
-	case !c.sites[site].up:
-		return "there is no link"
-	case c.sites[site].far:
-		return "it is reached by way of another site, which will bring it"
+	case d.pull != nil && d.pull.from == site:
+		return "on its way: it is being fetched from there"
+	case d.pull != nil:
+		return "on its way: it is being fetched from " + d.pull.from
+	case !n.up:
+		return "no link: what is known of that site is from before"
+	case nothing(theirs), d.taken(site):
+		return c.whyThere(uid, d, site, now)
 	case c.low:
-		return "there is no room on the disk here"
+		return "held back: the disk here is below its watermark"
 	case tried && a.failures > 0:
-		return fmt.Sprintf("it sent what it should not have, %d times in a row", a.failures)
-	case tried && alike(a.theirs, d.theirs[site]):
-		return "it lacks something that is here"
+		return fmt.Sprintf("refused, %d times in a row: %s", a.failures, a.why)
+	case tried && a.end == notHere && alike(a.theirs, theirs):
+		return "it could not be stored here, and is tried again: " + a.why
+	case tried && a.end == linkLost && alike(a.theirs, theirs):
+		return "the link broke while it came: it is tried again"
+	case n.far:
+		return "no link: it comes by way of another site"
 	}
-	return "it waits for its turn"
+	return "it waits for its turn to be fetched"
+}
+
+// whyThere is why for a site that lacks something: this one has nothing more to get from it.
+func (c *core) whyThere(uid dedup.UID, d *difference, site string, now time.Time) string {
+	n := c.sites[site]
+	claim, fetches := n.claims[uid]
+	switch {
+	case fetches && now.Sub(claim.grew) < c.rules.Stall:
+		return "on its way: it is being fetched by that site"
+	case n.low():
+		return "held back: the disk there is below its watermark"
+	case d.mine.Flags&wire.Complete == 0 && c.complete(d) == "":
+		return "no source: none of the sites that are reached has all of it"
+	case d.mine.Flags&wire.Complete == 0:
+		return "on its way: " + c.complete(d) + " has all of it"
+	case n.far:
+		return "no link: it goes by way of another site"
+	}
+	return "that site is to fetch it, or says there why not: dicomesh diff"
+}
+
+// complete is a site that is reached and has all of a study, "" if there is none.
+func (c *core) complete(d *difference) string {
+	for _, site := range slices.Sorted(maps.Keys(d.theirs)) {
+		if c.sites[site].up && d.theirs[site].Flags&wire.Complete != 0 {
+			return site
+		}
+	}
+	return ""
 }

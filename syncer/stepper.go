@@ -56,15 +56,15 @@ func (s *Stepper) Hear(site string, m wire.Message) error { return s.heard(s.run
 
 // Pulled is the end of a pull. What this site holds now was told before by Local. The error says why not all came: one of durable.ErrNotStored, or the link.
 func (s *Stepper) Pulled(study dedup.UID, err error) {
-	result := through
+	result, why := through, ""
 	switch {
 	case err == nil:
 	case notStored(err):
-		result = notHere
+		result, why = notHere, err.Error()
 	default:
 		result = linkLost
 	}
-	s.runner.post(pulled{study, result})
+	s.runner.post(pulled{study, result, why})
 }
 
 // Step takes in all that happened, and says what is to be done, and when it wants to be called though nothing happens: zero if never.

@@ -465,5 +465,5 @@ func (r *runner) pull(t *transfer) {
 	if x.Kind != "" {
 		r.config.Event(x)
 	}
-	r.post(pulled{t.study, result})
+	r.post(pulled{t.study, result, x.Reason})
 }

@@ -35,7 +35,7 @@ func TestTurn(t *testing.T) {
 		t.Error("it does not wait for the one whose turn it is")
 	}
 	c.handle(holds{"x", []held{{theirs: state(3)}}, true}, now) // a part, which is had from it, and of which nothing more comes for a while
-	if pulls(pulled{uid, through}) || pulls(claim(2, false)) || late(10*time.Second) {
+	if pulls(pulled{study: uid, end: through}) || pulls(claim(2, false)) || late(10*time.Second) {
 		t.Error("it does not wait for one that has a part")
 	}
 	if pulls(claim(3, true)) || late(100*time.Millisecond) {
@@ -73,7 +73,7 @@ func TestTurnLateWord(t *testing.T) {
 	handle(holds{"x", []held{{theirs: state(1)}}, true}) // what there was of the study when the claim began
 	handle(claim(2, false))
 	handle(holds{"o", []held{{theirs: state(2)}}, true}) // and now the word of what there is
-	handle(pulled{uid, through})
+	handle(pulled{study: uid, end: through})
 	if !slices.Equal(from, []string{"x"}) {
 		t.Errorf("it pulls from %v", from)
 	}

@@ -296,7 +296,7 @@ func (p *place) start(fx startPull) {
 func (p *place) next(fx startPull, from *place, files []string, bytes uint64) {
 	over := func(e end) {
 		delete(p.pulling, fx.study)
-		p.handle(pulled{fx.study, e})
+		p.handle(pulled{study: fx.study, end: e})
 	}
 	switch {
 	case !p.w.link(p.name, from.name):

@@ -132,10 +132,7 @@ func (s *site) diff(_ context.Context, name string, most int) (admin.Diff, error
 	differ, total := s.syncer.Differences(name, most)
 	out.Total = total
 	for _, d := range differ {
-		x := admin.Difference{Study: d.Study.String(), Here: held(d.Mine), There: held(d.Theirs), Seconds: time.Since(d.Since).Seconds(), Why: d.Waits}
-		if d.Pulling != "" {
-			x.Why = "it is being fetched from " + d.Pulling
-		}
+		x := admin.Difference{Study: d.Study.String(), Here: held(d.Mine), There: held(d.Theirs), Seconds: time.Since(d.Since).Seconds(), Why: d.Why}
 		out.Studies = append(out.Studies, x)
 	}
 	return out, nil
@@ -187,8 +184,10 @@ func (s *site) operate(o admin.Order, kind audit.Kind, change func() error, word
 	switch {
 	case errors.Is(err, roster.ErrUnknownSite):
 		return fmt.Errorf("there is no site %s: %w", name, admin.ErrUnknown)
-	case errors.Is(err, identity.ErrNoOperator):
+	case errors.Is(err, identity.ErrNoOperator), errors.Is(err, roster.ErrNoOperator):
 		return fmt.Errorf("%w: type it at another one, or give the recovery key with --recovery", err)
+	case errors.Is(err, identity.ErrOtherKey):
+		return fmt.Errorf("%w: give the one that dicomesh init printed when this cluster was made", err)
 	case err != nil:
 		return err
 	}

@@ -118,6 +118,12 @@ func Decode(syntax string, f Frame, stream, dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
+// Decodes reports whether Decode knows a transfer syntax.
+func Decodes(syntax string) bool {
+	_, ok := codecOf(syntax)
+	return ok
+}
+
 // A codec decodes one family of streams.
 type codec struct {
 	name string

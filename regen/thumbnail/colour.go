@@ -77,10 +77,10 @@ func (t *table) widen() {
 
 // jpegPicture decodes frames of JPEG with samples of 8 bits. It is false for other syntaxes.
 func jpegPicture(d Dataset, l *layout, frame []byte) (image.Image, bool, error) {
-	if d.Syntax != "1.2.840.10008.1.2.4.50" && d.Syntax != "1.2.840.10008.1.2.4.51" {
+	if d.Syntax != jpegBaseline && d.Syntax != jpegExtended {
 		return nil, false, nil
 	}
-	if d.Syntax == "1.2.840.10008.1.2.4.51" && l.frame.BitsAllocated > 8 {
+	if d.Syntax == jpegExtended && l.frame.BitsAllocated > 8 {
 		return nil, false, nil
 	}
 	header, err := jpeg.DecodeConfig(bytes.NewReader(frame))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/draw"
 	"strings"
 )
 
@@ -15,8 +16,10 @@ type View struct {
 	// Center and Width are of the window, Function says which (PS3.3 C.11.2.1): linear, linear-exact or sigmoid. Width 0: as the attributes say. Colours have no window.
 	Center, Width float64
 	Function      string
-	// Region is the part of the frame, in pixels; empty: all of it.
+	// Region is the part of the frame, in pixels. A Max.X of 0 is the frame's right edge, a Max.Y of 0 its bottom: so the zero Region is all of it.
 	Region image.Rectangle
+	// Mirrored swaps left and right of the picture, Inverted top and bottom.
+	Mirrored, Inverted bool
 	// Size is into what the picture is to fit, keeping its shape; zero: pixel for pixel.
 	Size image.Point
 }
@@ -68,17 +71,13 @@ func (v View) window() (window, error) {
 
 // of is the part and the size of a picture that is wanted.
 func (v View) of(p image.Image) (image.Image, error) {
-	if !v.Region.Empty() {
-		if !v.Region.In(p.Bounds()) {
-			return nil, fmt.Errorf("the region is not in the frame of %d by %d: %w", p.Bounds().Dx(), p.Bounds().Dy(), ErrView)
-		}
-		p = p.(interface {
-			SubImage(image.Rectangle) image.Image
-		}).SubImage(v.Region)
+	p, err := v.region(p)
+	if err != nil {
+		return nil, err
 	}
 	from := p.Bounds().Size()
 	if v.Size == (image.Point{}) || v.Size == from {
-		return p, nil
+		return v.turned(p), nil
 	}
 	to := image.Pt(v.Size.X, max(1, (from.Y*v.Size.X+from.X/2)/from.X))
 	if to.Y > v.Size.Y {
@@ -88,9 +87,66 @@ func (v View) of(p image.Image) (image.Image, error) {
 		return nil, fmt.Errorf("%d by %d: %w", to.X, to.Y, ErrView)
 	}
 	if to.X <= from.X && to.Y <= from.Y {
-		return smaller(p, to), nil
+		return v.turned(smaller(p, to)), nil
 	}
-	return larger(p, to), nil
+	return v.turned(larger(p, to)), nil
+}
+
+// region is the part of a picture that is wanted.
+func (v View) region(p image.Image) (image.Image, error) {
+	all := p.Bounds()
+	if v.Region == (image.Rectangle{}) {
+		return p, nil
+	}
+	r := v.Region
+	if r.Max.X == 0 {
+		r.Max.X = all.Max.X
+	}
+	if r.Max.Y == 0 {
+		r.Max.Y = all.Max.Y
+	}
+	if r.Empty() || !r.In(all) {
+		return nil, fmt.Errorf("the region is not in the frame of %d by %d: %w", all.Dx(), all.Dy(), ErrView)
+	}
+	return p.(interface {
+		SubImage(image.Rectangle) image.Image
+	}).SubImage(r), nil
+}
+
+// turned swaps the sides of a picture.
+func (v View) turned(p image.Image) image.Image {
+	if !v.Mirrored && !v.Inverted {
+		return p
+	}
+	channels, row := planes(p)
+	size := p.Bounds().Size()
+	out := make([]byte, 0, size.X*size.Y*channels)
+	for y := range size.Y {
+		if v.Inverted {
+			y = size.Y - 1 - y
+		}
+		line := row(y)
+		if !v.Mirrored {
+			out = append(out, line...)
+			continue
+		}
+		for x := size.X - 1; x >= 0; x-- {
+			out = append(out, line[x*channels:(x+1)*channels]...)
+		}
+	}
+	return assembled(out, size, channels)
+}
+
+// Fit makes a picture that is there already as large as goes into size, keeping its shape. An error satisfies errors.Is(err, ErrView).
+func Fit(p image.Image, size image.Point) (image.Image, error) {
+	switch p.(type) {
+	case *image.Gray, *image.RGBA:
+	default:
+		whole := image.NewRGBA(image.Rectangle{Max: p.Bounds().Size()})
+		draw.Draw(whole, whole.Bounds(), p, p.Bounds().Min, draw.Src)
+		p = whole
+	}
+	return View{Size: size}.of(p)
 }
 
 // planes are a picture's samples: how many a pixel has, and the row that begins at y.
@@ -139,11 +195,16 @@ func larger(p image.Image, to image.Point) image.Image {
 			}
 		}
 	}
-	bounds := image.Rectangle{Max: to}
+	return assembled(out, to, channels)
+}
+
+// assembled is a picture of samples that follow each other.
+func assembled(samples []byte, size image.Point, channels int) image.Image {
+	bounds := image.Rectangle{Max: size}
 	if channels == 1 {
-		return &image.Gray{Pix: out, Stride: to.X, Rect: bounds}
+		return &image.Gray{Pix: samples, Stride: size.X, Rect: bounds}
 	}
-	return &image.RGBA{Pix: out, Stride: 4 * to.X, Rect: bounds}
+	return &image.RGBA{Pix: samples, Stride: 4 * size.X, Rect: bounds}
 }
 
 // between is where the n-th of to pixels lies between those of from, in 256ths.

@@ -120,6 +120,17 @@ func (d Dataset) picture(frame []byte) (image.Image, error) {
 	return d.grey(l)
 }
 
+// Decodes reports whether frames of a transfer syntax are decoded here at all; of each that is there may still be no picture.
+func Decodes(syntax string) bool {
+	return uncompressed(syntax) || syntax == jpegBaseline || pixels.Decodes(syntax)
+}
+
+// The JPEG syntaxes of 8 bits.
+const (
+	jpegBaseline = "1.2.840.10008.1.2.4.50"
+	jpegExtended = "1.2.840.10008.1.2.4.51"
+)
+
 // uncompressed reports whether frames of a syntax are native.
 func uncompressed(syntax string) bool {
 	switch syntax {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -249,15 +250,21 @@ func (h *Handler) sendOne(w http.ResponseWriter, r *http.Request, s *export.Stud
 	}
 	size := f.Size()
 	from, to := int64(0), size
-	w.Header().Set("Content-Type", as.mediaType)
-	w.Header().Set("Accept-Ranges", "bytes")
 	code := http.StatusOK
 	if size >= 0 {
-		if begin, end, ok := oneRange(r, tag, size); ok {
-			from, to, code = begin, end, http.StatusPartialContent
-			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, size))
-		}
+		from, to, code = oneRange(r, tag, size)
+	}
+	if code == http.StatusRequestedRangeNotSatisfiable {
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", size))
+		return problem{code, "the file is not that long"}
+	}
+	w.Header().Set("Content-Type", as.mediaType)
+	if size >= 0 {
+		w.Header().Set("Accept-Ranges", "bytes")
 		w.Header().Set("Content-Length", strconv.FormatInt(to-from, 10))
+	}
+	if code == http.StatusPartialContent {
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, size))
 	}
 	w.WriteHeader(code)
 	if r.Method == http.MethodHead {
@@ -314,33 +321,37 @@ func (c *cut) flush() error {
 	return err
 }
 
-// oneRange reads a Range of one stretch, which is what clients that go on with a download send. Others may be left out of account (RFC 9110 section 14.2), and the whole is sent.
-func oneRange(r *http.Request, tag string, size int64) (from, to int64, ok bool) {
+// oneRange reads a Range of one stretch, which is what clients that go on with a download send, and says with which code it is answered. Others, and what is no Range, may be left out of account
+// (RFC 9110 section 14.2), and the whole is sent. HEAD has no ranges.
+func oneRange(r *http.Request, tag string, size int64) (from, to int64, code int) {
 	text, is := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
-	if condition := r.Header.Get("If-Range"); !is || condition != "" && condition != tag {
-		return 0, 0, false
+	condition := r.Header.Get("If-Range")
+	first, last, dash := strings.Cut(strings.TrimSpace(text), "-")
+	if !is || !dash || r.Method == http.MethodHead || condition != "" && condition != tag || strings.Trim(first+last, "0123456789") != "" || first+last == "" {
+		return 0, size, http.StatusOK
 	}
-	first, last, is := strings.Cut(text, "-")
-	if !is || strings.Contains(last, ",") {
-		return 0, 0, false
-	}
-	if first == "" {
-		n, err := strconv.ParseInt(last, 10, 64)
-		return max(0, size-n), size, err == nil && n > 0
-	}
-	from, err := strconv.ParseInt(first, 10, 64)
-	if err != nil || from < 0 || from >= size {
-		return 0, 0, false
-	}
-	to = size
-	if last != "" {
-		end, err := strconv.ParseInt(last, 10, 64)
-		if err != nil || end < from {
-			return 0, 0, false
+	from, to = 0, size
+	if n := number(last); first == "" {
+		from = max(0, size-n)
+	} else if from = number(first); last != "" {
+		if n < from {
+			return 0, size, http.StatusOK // that is no Range
 		}
-		to = min(size, end+1)
+		to = min(size, n+1)
 	}
-	return from, to, true
+	if from >= to {
+		return 0, size, http.StatusRequestedRangeNotSatisfiable
+	}
+	return from, to, http.StatusPartialContent
+}
+
+// number reads digits; more of them than a number has are a large one.
+func number(digits string) int64 {
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return math.MaxInt64 - 1
+	}
+	return n
 }
 
 // bookCache remembers the studies of which files were asked for last: a client that takes a study instance by instance asks for one a thousand times.

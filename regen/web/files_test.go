@@ -146,7 +146,7 @@ func TestFilesInPieces(t *testing.T) {
 	n := len(want)
 	for text, c := range map[string]struct{ from, to, code int }{
 		"bytes=0-0": {0, 1, 206}, "bytes=100-": {100, n, 206}, "bytes=-7": {n - 7, n, 206}, "bytes=128-131": {128, 132, 206}, "bytes=5-999999999": {5, n, 206},
-		"bytes=0-1,4-5": {0, n, 200}, "bytes=x-": {0, n, 200}, "bytes=9-3": {0, n, 200}, "lines=1-2": {0, n, 200}, "bytes=999999999-": {0, n, 200},
+		"bytes=0-1,4-5": {0, n, 200}, "bytes=x-": {0, n, 200}, "bytes=9-3": {0, n, 200}, "lines=1-2": {0, n, 200},
 	} {
 		if r := s.get(one, "Accept", bareFile, "Range", text); r.StatusCode != c.code || !bytes.Equal(body(t, r), want[c.from:c.to]) {
 			t.Errorf("%s: %s", text, r.Status)

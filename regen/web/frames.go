@@ -181,20 +181,3 @@ func send(w http.ResponseWriter, r *http.Request, p payload, files []frame) erro
 	}
 	return sendParts(w, r, parts, tag)
 }
-
-// thumbnail answers a JPEG.
-func (h *Handler) thumbnail(folder func(target) string) answer {
-	return func(w http.ResponseWriter, r *http.Request, t target) error {
-		if _, ok := accepts(r, "image/jpeg"); !ok {
-			return problem{http.StatusNotAcceptable, "this is image/jpeg"}
-		}
-		f, info, err := h.open(folder(t) + "/thumbnail")
-		if err != nil {
-			return err
-		}
-		w.Header().Set("Content-Type", "image/jpeg")
-		w.Header().Set("Cache-Control", forNow)
-		w.Header().Set("ETag", `"`+tagOf(info)+`"`)
-		return errors.Join(sendFile(w, r, f, info.Size()), f.Close())
-	}
-}

@@ -18,7 +18,7 @@ const piece = 256 << 10
 func Patient(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
-		r.Body = patientBody{r.Body, control}
+		r.Body = &patientBody{ReadCloser: r.Body, control: control}
 		next.ServeHTTP(patientWriter{w, control}, r)
 	})
 }
@@ -55,15 +55,26 @@ func (p patientWriter) ReadFrom(r io.Reader) (n int64, err error) {
 	return n, nil
 }
 
-// patientBody has no deadline at its end, or after an error: a connection that is only listened to for its end, while an answer takes long, would be taken for dead.
+// patientBody gives a client time to send each piece: who sends a byte now and then is let go, and does not keep others from being served. Only the time in which somebody waits for the client
+// counts. At its end, or after an error, there is no deadline: a connection that is only listened to for its end, while an answer takes long, would be taken for dead.
 type patientBody struct {
 	io.ReadCloser
 	control *http.ResponseController
+	left    int           // of the piece that is being sent
+	time    time.Duration // for the rest of it
 }
 
-func (b patientBody) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(patience))
+// question is how much of a question has patience of its own. It is less than of an answer: lines are slower in that direction.
+const question = 64 << 10
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		b.left, b.time = question, patience
+	}
+	began := time.Now()
+	_ = b.control.SetReadDeadline(began.Add(b.time))
 	n, err := b.ReadCloser.Read(p)
+	b.left, b.time = b.left-n, b.time-time.Since(began)
 	if err != nil {
 		_ = b.control.SetReadDeadline(time.Time{})
 	}

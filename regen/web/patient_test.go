@@ -3,6 +3,7 @@ package web_test
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -77,3 +78,55 @@ func TestPatient(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
+// A client that sends a little of its question now and then is served, however long that takes, and so is one that has to wait for us; one that sends a byte now and then, to keep a connection, is let go.
+func TestPatientWithQuestions(t *testing.T) {
+	const size = 1 << 20
+	for name, c := range map[string]struct {
+		piece       int
+		pause, rest time.Duration // between pieces; of the server, in the middle
+		whole       bool
+	}{"slow": {64 << 10, 20 * time.Second, 0, true}, "kept waiting": {64 << 10, time.Second, 10 * time.Minute, true}, "bytes": {1, 20 * time.Second, 0, false}, "gone": {64 << 10, time.Hour, 0, false}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &pipes{next: make(chan net.Conn), done: make(chan struct{})}
+				got := make(chan int64, 1)
+				server := &http.Server{Handler: web.Patient(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					n, err := io.CopyN(io.Discard, r.Body, size/2)
+					if err == nil {
+						<-time.After(c.rest)
+						var more int64
+						more, err = io.Copy(io.Discard, r.Body)
+						n += more
+					}
+					if err != nil && c.whole {
+						t.Errorf("%v", err)
+					}
+					got <- n
+				}))}
+				served := make(chan error, 1)
+				go func() { served <- server.Serve(l) }()
+				mine, theirs := net.Pipe()
+				l.next <- theirs
+				began := time.Now()
+				gone := make(chan struct{})
+				go func() {
+					defer close(gone)
+					_, err := fmt.Fprintf(mine, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", size)
+					for sent := 0; err == nil && sent < size; sent += c.piece {
+						_, err = mine.Write(make([]byte, c.piece))
+						<-time.After(c.pause)
+					}
+				}()
+				if n := <-got; (n == size) != c.whole || !c.whole && time.Since(began) > time.Minute {
+					t.Errorf("%d bytes in %v", n, time.Since(began))
+				}
+				_, _ = io.Copy(io.Discard, mine) // the answer
+				must(t, mine.Close())
+				<-gone
+				must(t, server.Close())
+				<-served
+			})
+		})
+	}
+}

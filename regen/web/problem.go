@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -45,6 +46,8 @@ func (h *Handler) refuse(w http.ResponseWriter, t target, err error) {
 	var p problem
 	var incomplete *regen.Incomplete
 	switch {
+	case errors.Is(err, context.Canceled): // the client has gone, or this site ends
+		panic(http.ErrAbortHandler)
 	case errors.As(err, &sent):
 		h.config.Log.Warn("answer cut short", "error", sent.err)
 		panic(http.ErrAbortHandler)

@@ -78,15 +78,28 @@ func inflate(w http.ResponseWriter, f durable.File) error {
 	return nil
 }
 
-// fresh sets the ETag and, when the client has that, answers so.
+// fresh sets the ETag and, when the client has that, or wants another or nothing, answers so (RFC 9110 section 13.2.2). No answer has a time of change, so conditions of time say nothing (13.1.3).
 func fresh(w http.ResponseWriter, r *http.Request, tag string) bool {
 	w.Header().Set("ETag", tag)
-	for _, text := range r.Header.Values("If-None-Match") {
+	code := 0
+	if wanted := r.Header.Values("If-Match"); len(wanted) > 0 && !names(wanted, tag) {
+		code = http.StatusPreconditionFailed
+	} else if has := r.Header.Values("If-None-Match"); names(has, tag) || names(has, "W/"+tag) {
+		code = http.StatusNotModified
+	}
+	if code == 0 {
+		return false
+	}
+	w.Header().Del("Content-Type")
+	w.WriteHeader(code)
+	return true
+}
+
+// names reports whether a list of ETags, as clients send it, has one, or is *.
+func names(list []string, tag string) bool {
+	for _, text := range list {
 		for part := range strings.SplitSeq(text, ",") {
-			part = strings.TrimSpace(part)
-			if part == "*" || strings.TrimPrefix(part, "W/") == tag {
-				w.Header().Del("Content-Type")
-				w.WriteHeader(http.StatusNotModified)
+			if part = strings.TrimSpace(part); part == "*" || part == tag {
 				return true
 			}
 		}
@@ -97,6 +110,10 @@ func fresh(w http.ResponseWriter, r *http.Request, tag string) bool {
 // sendFile sends the bytes of a file, or the range or the news that the client asks for. Content-Type and ETag are set.
 // A file of the operating system goes from its pages to the socket, without a copy here.
 func sendFile(w http.ResponseWriter, r *http.Request, f durable.File, size int64) error {
+	if text, end := strings.CutPrefix(r.Header.Get("Range"), "bytes=-"); end && text != "" && strings.Trim(text, "0") == "" { // the library would answer with nothing, as a range
+		w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(size, 10))
+		return problem{http.StatusRequestedRangeNotSatisfiable, "the end of no bytes is nothing"}
+	}
 	content, ok := f.(io.ReadSeeker)
 	if !ok {
 		content = io.NewSectionReader(f, 0, size)

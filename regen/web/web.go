@@ -16,7 +16,7 @@
 //   - Every answer that is a file has an ETag that changes with its bytes, so clients keep what they have.
 //
 // One file is one concern: routes are here, what is asked for in target.go, studies and their statuses in study.go, answers that are a file in send.go, searches in query.go and instances.go
-// with their rows in rows.go, metadata in join.go and unpacked.go, frames and values in frames.go, bulk.go and parts.go, Part 10 in files.go, pictures in rendered.go, what a client accepts in
+// with their rows in rows.go, metadata in join.go and unpacked.go, frames and values in frames.go, bulk.go and parts.go, Part 10 in files.go, pictures in painting.go, rendered.go, album.go and thumbnails.go, what a client accepts in
 // accept.go, other origins in origin.go, slow clients in patient.go, refusals in problem.go.
 package web
 
@@ -87,7 +87,7 @@ func New(c Config) *Handler {
 
 // ServeHTTP implements http.Handler. The path is that below the prefix: /studies/...
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Content-Type-Options", "nosniff") // bulkdata may be anything, HTML too
+	guard(w)
 	if h.origin(w, r) {
 		return
 	}
@@ -116,18 +116,18 @@ func (h *Handler) routes() {
 		study + "/bulkdata/{value...}":        h.bulkdata,                                   // 10.4
 		series + "/metadata":                  h.jsonFile(target.seriesFile, "metadata.gz"), // 10.4
 		series + "/instances":                 h.instances,                                  // 10.6
-		series + "/thumbnail":                 h.thumbnail(target.seriesFile),
-		instance + "/metadata":                h.instanceMetadata, // 10.4
-		instance + "/thumbnail":               h.thumbnail(target.instanceFile),
-		instance + "/frames":                  h.frames, // what metadata refers to: all of them
-		instance + "/frames/{list}":           h.frames, // 10.4
+		instance + "/metadata":                h.instanceMetadata,                           // 10.4
+		instance + "/frames":                  h.frames,                                     // what metadata refers to: all of them
+		instance + "/frames/{list}":           h.frames,                                     // 10.4
 		instance + "/pixeldata":               h.pixeldata,
-		instance + "/rendered":                h.rendered, // 10.4.1.1.3
-		study + "/rendered":                   h.album,
-		series + "/rendered":                  h.album,
-		study + "/thumbnail":                  h.studyThumbnail,
-		instance + "/frames/{list}/rendered":  h.rendered,
-		instance + "/frames/{list}/thumbnail": h.frameThumbnail,
+		instance + "/rendered":                h.rendered,                       // 10.4.1.1.3
+		study + "/rendered":                   h.album,                          // 10.4.1.1.3
+		series + "/rendered":                  h.album,                          // 10.4.1.1.3
+		instance + "/frames/{list}/rendered":  h.rendered,                       // 10.4.1.1.3
+		study + "/thumbnail":                  h.studyThumbnail,                 // 10.4.1.1.4
+		series + "/thumbnail":                 h.thumbnail(target.seriesFile),   // 10.4.1.1.4
+		instance + "/thumbnail":               h.thumbnail(target.instanceFile), // 10.4.1.1.4
+		instance + "/frames/{list}/thumbnail": h.frameThumbnail,                 // 10.4.1.1.4
 	} {
 		h.mux.Handle("GET "+pattern, h.answering(answer))
 	}

@@ -8,20 +8,23 @@ import (
 	"github.com/dicomesh/dicomesh/dedup"
 )
 
-// Reasons of PS3.18 tables I.2-2 (failures, 0008,1197) and I.2-1 (warnings, 0008,1196). 0122 and C122 are not among them: every SOP class and transfer syntax is stored.
+// Reasons of failures (0008,1197) of PS3.18 table I.2-2. 0122 and C122 are not among them: every SOP class and transfer syntax is stored. There are no warnings (table I.2-1): nothing is coerced,
+// discarded, or held against its SOP class.
 const (
 	processingFailure = 0x0110
 	outOfResources    = 0xA700
 	otherStudy        = 0xA900 // the dataset does not match the study of the request; the table names its SOP class only, and has nothing nearer
 	cannotUnderstand  = 0xC000
-	elementsDiscarded = 0xB006
+	// deletedBefore says that the instance was deleted here, and stays so until it is restored. No code of the table means that, and each of them has clients do the wrong thing: try again, or
+	// mend a file that is sound. I.2.2 lets others be used; this is PS3.7's (9.1.1.1.9 and C.4.1) "Refused: Not Authorized", which is final.
+	deletedBefore = 0x0124
 )
 
 // answer is what became of one part.
 type answer struct {
 	study, series, sop, class dedup.UID // zero where they cannot be told
 	stored                    bool
-	failure, warning          int
+	failure                   int
 	reason                    string // in words; the response has no place for them
 }
 
@@ -37,11 +40,9 @@ type answers struct {
 
 // code is the status of the response (10.5.3.1).
 func (a *answers) code() int {
-	stored, full, warned := 0, 0, 0
+	stored, full := 0, 0
 	for _, one := range a.list {
 		switch {
-		case one.stored && one.warning != 0:
-			stored, warned = stored+1, warned+1
 		case one.stored:
 			stored++
 		case one.failure == outOfResources:
@@ -51,7 +52,7 @@ func (a *answers) code() int {
 	switch {
 	case len(a.list) == 0:
 		return http.StatusBadRequest
-	case stored == len(a.list) && warned == 0:
+	case stored == len(a.list):
 		return http.StatusOK
 	case stored > 0:
 		return http.StatusAccepted
@@ -81,7 +82,6 @@ const (
 	tagReferencedClass dedup.Tag = 0x00081150
 	tagReferencedSOP   dedup.Tag = 0x00081155
 	tagRetrieveURL     dedup.Tag = 0x00081190
-	tagWarning         dedup.Tag = 0x00081196
 	tagFailure         dedup.Tag = 0x00081197
 	tagFailed          dedup.Tag = 0x00081198
 	tagReferenced      dedup.Tag = 0x00081199
@@ -140,11 +140,7 @@ func (a *answers) base() string {
 
 func (a *answers) referenced(each *answer) dedup.Token {
 	url := fmt.Sprintf("%s%s/series/%s/instances/%s", a.base(), each.study, each.series, each.sop)
-	o := append(each.names(), text(tagRetrieveURL, "UR", url))
-	if each.warning != 0 {
-		o = append(o, number(tagWarning, each.warning))
-	}
-	return o.AppendJSON(nil)
+	return append(each.names(), text(tagRetrieveURL, "UR", url)).AppendJSON(nil)
 }
 
 func (a *answer) names() dedup.Object {

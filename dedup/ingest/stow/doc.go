@@ -6,7 +6,8 @@
 //     whole or not at all, and what was answered is stored.
 //   - A request takes no more memory than one small instance does: a part is received into a file without a name, which is gone with the process, and parts are taken apart one
 //     by one and become durable in batches.
-//   - A part that is refused costs the others nothing. Its SOP class and instance are named where they can be read, with a reason of PS3.18 table I.2-2.
+//   - A part that is refused costs the others nothing. Its SOP class and instance are named where they can be read, with a reason of PS3.18 table I.2-2; with 0124 an instance that was deleted
+//     before: it stays so until it is restored, so it is not answered as stored.
 //   - When the disk is full nothing is stored, and the client is told so: 507, or the reason A700 for the instances that did not fit.
 //   - Bodies that end before their last boundary are refused: what came last may be the half of an instance, and so nothing of what is not yet durable is kept.
 //

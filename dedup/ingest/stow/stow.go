@@ -151,6 +151,9 @@ type part struct {
 
 // partsOf are the instances of a body: the parts of one that is multipart/related (8.6.1.2), or the one that it is. The function ends with io.EOF.
 func partsOf(r *http.Request) (func() (*part, error), error) {
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil, problem{http.StatusUnsupportedMediaType, "the body is encoded: instances are posted as they are"} // RFC 9110 section 15.5.16
+	}
 	body, err := mediatype.Parse(r.Header.Get("Content-Type"))
 	wrong := problem{http.StatusUnsupportedMediaType, `instances are posted as multipart/related; type="application/dicom"; boundary=..., or one as application/dicom`}
 	switch {

@@ -88,7 +88,6 @@ func (s *site) post(path string, body io.Reader, headers ...string) *http.Respon
 type response struct {
 	stored   []string       // SOP Instance UIDs
 	failures map[string]int // reasons by SOP Instance UID; "" for those that cannot be named
-	warned   int
 }
 
 func (s *site) read(r *http.Response) (out response) {
@@ -106,9 +105,6 @@ func (s *site) read(r *http.Response) (out response) {
 	out.failures = map[string]int{}
 	for _, i := range all["00081199"].Value {
 		out.stored = append(out.stored, i["00081155"].Value[0].(string))
-		if len(i["00081196"].Value) > 0 {
-			out.warned++
-		}
 	}
 	for _, tag := range []string{"00081198", "0008119A"} {
 		for _, i := range all[tag].Value {
@@ -242,6 +238,20 @@ func TestAnswers(t *testing.T) {
 		"XML":                  {"/studies", whole, []string{"Content-Type", `multipart/related; type="application/dicom+xml"; boundary=x`}, 415},
 		"a form":               {"/studies", whole, []string{"Content-Type", "multipart/form-data; boundary=" + boundary}, 415},
 		"nothing said":         {"/studies", whole, []string{"Content-Type", ""}, 415},
+		"compressed":           {"/studies", whole, []string{"Content-Encoding", "gzip"}, 415},
+		"an empty boundary":    {"/studies", whole, []string{"Content-Type", `multipart/related; type="application/dicom"; boundary=""`}, 400},
+		"two boundaries":       {"/studies", whole, []string{"Content-Type", `multipart/related; type="application/dicom"; boundary=a; boundary=b`}, 415},
+		"a boundary of lines":  {"/studies", whole, []string{"Content-Type", "multipart/related; type=\"application/dicom\"; boundary=\"a\r\nb\""}, 415},
+		"a boundary of blanks": {"/studies", whole, []string{"Content-Type", `multipart/related; type="application/dicom"; boundary="   "`}, 400},
+		"the end at once":      {"/studies", "--" + boundary + "--\r\n" + whole, nil, 400},
+		"one dash too few":     {"/studies", strings.ReplaceAll(whole, "--"+boundary, "-"+boundary), nil, 400},
+		"a head without end":   {"/studies", "--" + boundary + "\r\nContent-Type: application/dicom", nil, 400},
+		"no head":              {"/studies", "--" + boundary + "\r\nDICM", nil, 400},
+		"many empty parts":     {"/studies", strings.Repeat("--"+boundary+"\r\n\r\n\r\n", 1000) + "--" + boundary + "--\r\n", nil, 409},
+		"a short lie":          {"/studies", strings.Replace(whole, "Content-Type", "Content-Length: 0\r\nContent-Type", 1), nil, 409},
+		"a long lie":           {"/studies", strings.Replace(whole, "Content-Type", "Content-Length: 99999999999999999999\r\nContent-Type", 1), nil, 409},
+		"a negative length":    {"/studies", strings.Replace(whole, "Content-Type", "Content-Length: -1\r\nContent-Type", 1), nil, 409},
+		"a part of parts":      {"/studies", strings.Replace(whole, "application/dicom", "multipart/related; boundary="+boundary, 1), nil, 409},
 		"no boundary":          {"/studies", whole, []string{"Content-Type", `multipart/related; type="application/dicom"`}, 400},
 		"a long boundary":      {"/studies", whole, []string{"Content-Type", `multipart/related; type="application/dicom"; boundary=` + strings.Repeat("x", 201)}, 400},
 		"another boundary":     {"/studies", whole, []string{"Content-Type", `multipart/related; type="application/dicom"; boundary=other`}, 400},
@@ -399,7 +409,35 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// What was deleted stays so, and the client hears of it.
+// What was deleted stays so, and the client hears that it is not stored, for a reason that is final; what comes with it is.
+func TestDeletedBefore(t *testing.T) {
+	shape := phantom.Study{Number: 1, Series: 1, Instances: 2, Size: 8}
+	in, all := files(t, shape)
+	s := newSite(t, crashfs.New(), stow.Config{})
+	s.post("/studies", bytes.NewReader(related(in[0])))
+	study, err := dedup.ParseUID(shape.UID())
+	must(t, err)
+	state, err := export.New(s.fsys).Open(study)
+	must(t, err)
+	record := state.Instances()[0].Records[0]
+	sop, _ := record.Object.Find(0x00080018)
+	gone, _, err := dedup.Seal(dedup.Object{sop}, dedup.Dedup{Type: dedup.TypeInstance, Delete: true, Replace: []dedup.Hash{record.Dedup.Hash, record.Dedup.Content}})
+	must(t, err)
+	name, text := dedup.ComposeList(dedup.Dedup{}, nil, []dedup.Object{gone})
+	must(t, durable.WriteFile(s.fsys, dedup.Ref{Class: dedup.List, Name: name.String()}.In(study), dedup.Compress(nil, text)))
+	for want, parts := range map[int][][]byte{http.StatusConflict: in[:1], http.StatusAccepted: in} {
+		r := s.post("/studies", bytes.NewReader(related(parts...)))
+		got := s.read(r)
+		if r.StatusCode != want || len(got.stored) != len(parts)-1 || got.failures[all[0].SOPInstanceUID()] != 0x0124 {
+			t.Errorf("%s, %+v", r.Status, got)
+		}
+	}
+	if out := exported(t, s.fsys); len(out) != 1 || out[all[0].SOPInstanceUID()] != nil {
+		t.Errorf("%d files are given back", len(out))
+	}
+}
+
+// Whoever asked hears what became of each instance.
 func TestReported(t *testing.T) {
 	in, _ := files(t, phantom.Study{Number: 1, Series: 1, Instances: 2, Size: 8})
 	var told []ingest.Result

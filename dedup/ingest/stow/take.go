@@ -198,12 +198,11 @@ func (t *taking) discard() {
 // settle makes an answer of what became of an instance, and passes that on.
 func (t *taking) settle(a *answer, r ingest.Result) {
 	switch {
+	case r.Status == ingest.Duplicate && r.Reason != "": // its content was deleted before: it is not to be had here
+		a.refuse(deletedBefore, r.Reason)
 	case r.Status != ingest.Refused:
 		a.study, a.series, a.sop = r.Study, r.Series, r.SOP
 		a.stored = true
-		if r.Status == ingest.Duplicate && r.Reason != "" { // deleted before
-			a.warning, a.reason = elementsDiscarded, r.Reason
-		}
 	case durable.IsFull(r.Err):
 		a.refuse(outOfResources, r.Reason)
 	case errors.Is(r.Err, part10.ErrFormat), errors.Is(r.Err, ingest.ErrNoPlace), errors.Is(r.Err, part10.ErrTruncated):

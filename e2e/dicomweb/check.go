@@ -5,9 +5,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Kind is what an answer is of.
@@ -33,19 +35,33 @@ type attribute struct {
 // Check returns what is wrong with an answer, a line for each fault, without values.
 func Check(kind Kind, text []byte) []string {
 	c := &checker{}
+	if !utf8.Valid(text) { // F.2: the character repertoire is that of UTF-8
+		c.fault("F.2", "not UTF-8")
+	}
 	var rows []json.RawMessage
 	if kind == Store { // I.1: the module is one dataset
 		rows = []json.RawMessage{text}
 	} else if err := json.Unmarshal(text, &rows); err != nil { // F.2.1: results are an array
 		return []string{"F.2.1: not an array: " + err.Error()}
 	}
+	keys := map[string]bool{}
 	for n, row := range rows {
 		c.at = fmt.Sprint("[", n, "]")
 		o := c.dataset(row)
 		c.level(kind, o)
+		if unique, is := uniqueKeys[kind]; is {
+			key := fmt.Sprint(o[unique].Value)
+			if keys[key] { // 10.6.3.3: one answer for each that matches, by its unique key; 10.4.1.1.2: metadata of each instance
+				c.fault("10.6.3.3", "one more with the same %s", unique)
+			}
+			keys[key] = true
+		}
 	}
 	return c.faults
 }
+
+// uniqueKeys tell the rows of an answer apart.
+var uniqueKeys = map[Kind]string{Metadata: "00080018", Studies: "0020000D", Series: "0020000E", Instances: "00080018"}
 
 type checker struct {
 	at     string
@@ -139,8 +155,10 @@ func (c *checker) attribute(raw json.RawMessage) attribute {
 			c.fault("F.2.7", "InlineBinary of VR %s: %v", a.VR, err)
 		}
 	}
-	if a.BulkDataURI != nil && (!slices.Contains(bulky, a.VR) || *a.BulkDataURI == "") { // F.2.2: these VRs alone; F.2.6
-		c.fault("F.2.6", "BulkDataURI of VR %s", a.VR)
+	if a.BulkDataURI != nil {
+		if _, err := url.Parse(*a.BulkDataURI); err != nil || *a.BulkDataURI == "" || !slices.Contains(bulky, a.VR) { // F.2.2: these VRs alone; F.2.6: a URI
+			c.fault("F.2.6", "BulkDataURI of VR %s", a.VR)
+		}
 	}
 	if !slices.Contains(vrs, a.VR) { // F.2.2: a VR of PS3.5 table 6.2-1
 		c.fault("F.2.2", "VR %q", a.VR)
@@ -229,7 +247,17 @@ func (c *checker) level(kind Kind, o map[string]attribute) {
 	case Store:
 		c.stored(o)
 	}
+	for tag, vr := range known {
+		if a, ok := o[tag]; ok && a.VR != vr { // F.2.3: the VR that PS3.6 gives the attribute
+			c.fault("F.2.3", "%s has VR %s and not %s", tag, a.VR, vr)
+		}
+	}
 }
+
+// known are the VRs of what the answers have to have, by PS3.6.
+var known = map[string]string{"00080016": "UI", "00080018": "UI", "00080020": "DA", "00080030": "TM", "00080050": "SH", "00080060": "CS", "00080061": "CS", "00080090": "PN", "00081190": "UR", "00081198": "SQ", "00081199": "SQ", "0008119A": "SQ",
+	"00081150": "UI", "00081155": "UI", "00081196": "US", "00081197": "US", "00100010": "PN", "00100020": "LO", "00100030": "DA", "00100040": "CS", "0020000D": "UI", "0020000E": "UI", "00200010": "SH", "00200011": "IS", "00200013": "IS",
+	"00201206": "IS", "00201208": "IS", "00201209": "IS"}
 
 // has checks that attributes are there, with values if they must have one.
 func (c *checker) has(o map[string]attribute, section, tags string, filled bool) {
@@ -248,9 +276,28 @@ func (c *checker) stored(o map[string]attribute) {
 			c.fault("table I.1-1", "%s is no attribute of the response", tag)
 		}
 	}
-	for tag, needs := range map[string]string{"00081198": "00081150 00081155 00081197", "00081199": "00081150 00081155 00081190", "0008119A": "00081197"} {
-		for _, item := range o[tag].Value {
-			c.has(c.dataset(item), "table I.1-1", needs, true)
+	for tag, needs := range map[string][2]string{ // attributes of type 1, and of type 2
+		"00081198": {"00081150 00081155 00081197", ""}, "00081199": {"00081150 00081155", "00081190"}, "0008119A": {"00081197", ""},
+	} {
+		a, ok := o[tag]
+		if ok && len(a.Value) == 0 { // type 1C: there if something failed, or was stored
+			c.fault("table I.1-1", "%s has no items", tag)
 		}
+		for _, item := range a.Value {
+			i := c.dataset(item)
+			c.has(i, "table I.1-1", needs[0], true)
+			c.has(i, "table I.1-1", needs[1], false)
+			for tag, a := range i {
+				if vr := known[tag]; vr != "" && a.VR != vr {
+					c.fault("F.2.3", "%s has VR %s and not %s", tag, a.VR, vr)
+				}
+				if (tag == "00081196" || tag == "00081197") && len(a.Value) != 1 { // PS3.6: one value
+					c.fault("table I.1-1", "%s has %d values", tag, len(a.Value))
+				}
+			}
+		}
+	}
+	if len(o["00081198"].Value)+len(o["00081199"].Value)+len(o["0008119A"].Value) == 0 { // table I.1-1: each instance is in one of the three
+		c.fault("table I.1-1", "of nothing is said what became of it")
 	}
 }

@@ -55,6 +55,9 @@ const (
 // not stale yet. After that, whoever still says whole is at fault.
 func Detect(beat time.Duration) time.Duration { return (silent + stale + 1) * beat }
 
+// Silence is for how long nothing has come through a direction that was up when it is called down, in the profile of that beat.
+func Silence(beat time.Duration) time.Duration { return silent * beat }
+
 // Limits. They hold whatever a neighbour sends.
 const (
 	MaxSites  = 256      // of a roster; with more nothing is ever whole

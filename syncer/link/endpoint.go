@@ -225,6 +225,20 @@ func (e *Endpoint) drop(n *neighbour) {
 	n.changed()
 }
 
+// Part closes the link with a site, if there is one: whoever knows that nothing comes through it, one way at least, ends by it what would wait in vain. The site is dialled again, if it
+// is owed a link, and a connection stands again only when it goes both ways.
+func (e *Endpoint) Part(site string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := e.neighbourOf(site)
+	if n == nil {
+		return
+	}
+	for _, c := range slices.Concat(n.primaries, n.data) {
+		e.beginLocked(func() { c.close(codeSilent) })
+	}
+}
+
 // tell passes an event on.
 func (e *Endpoint) tell(ev Event) {
 	e.mu.Lock()

@@ -30,10 +30,11 @@ const (
 	codeSurplus              // more than are of use
 	codeBusy                 // more than are allowed
 	codeEnded                // a stream's end, in both directions
+	codeSilent               // nothing comes through it, one way at least
 )
 
 var codeWords = [...]string{"the site stopped", "protocol violated", "another connection stays", "removed from the roster", "lost at the other end",
-	"not needed", "too many", "ended"}
+	"not needed", "too many", "ended", "nothing comes through, one way at least"}
 
 func (c code) String() string {
 	if int(c) < len(codeWords) {

@@ -17,6 +17,7 @@ import (
 	"github.com/dicomesh/dicomesh/dedup/index"
 	"github.com/dicomesh/dicomesh/dedup/ingest"
 	"github.com/dicomesh/dicomesh/gossip/identity"
+	"github.com/dicomesh/dicomesh/gossip/reach"
 	"github.com/dicomesh/dicomesh/gossip/roster"
 	"github.com/dicomesh/dicomesh/regen"
 	"github.com/dicomesh/dicomesh/settle"
@@ -141,6 +142,20 @@ func (s *site) tellBeyond(ctx context.Context) error {
 	}
 }
 
+// partSilent closes links that are judged to go one way only. The connections would find out much later, and who does not hear the other end last of all: meanwhile pulls would wait for it.
+func (s *site) partSilent(ctx context.Context) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		s.mesh.Part(s.reach.Current().Links, reach.Silence(s.beat()))
+	}
+}
+
 // touching is the archive of which settle hears when something was received.
 type touching struct {
 	*syncer.Library
@@ -194,6 +209,7 @@ func (s *site) runCluster(ctx context.Context, work *group) {
 	work.run("return", s.comeBack)
 	work.run("disk room for others", s.tellRoom)
 	work.run("sites beyond neighbours", s.tellBeyond)
+	work.run("silent links", s.partSilent)
 }
 
 // tellRoom tells the syncer, and through it all sites, whether there is room.

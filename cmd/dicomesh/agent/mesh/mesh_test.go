@@ -16,6 +16,7 @@ import (
 	"github.com/dicomesh/dicomesh/dedup/crashfs"
 	"github.com/dicomesh/dicomesh/gossip"
 	"github.com/dicomesh/dicomesh/gossip/identity"
+	"github.com/dicomesh/dicomesh/gossip/reach"
 	"github.com/dicomesh/dicomesh/gossip/roster"
 	"github.com/dicomesh/dicomesh/syncer/link"
 	"github.com/dicomesh/dicomesh/syncer/link/linktest"
@@ -159,6 +160,18 @@ func (s *site) sees(name string) Site {
 		}
 	}
 	return Site{}
+}
+
+// downs is how often a link has gone.
+func (s *site) downs() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.events {
+		if e.Kind == link.Down {
+			n++
+		}
+	}
+	return n
 }
 
 // all says whether each of the sites sees each other one in that state.
@@ -325,6 +338,60 @@ func TestOneLinkCut(t *testing.T) {
 		}
 		if err := roundTrip(t.Context(), w.sites["a"], "c", link.Control); err != nil {
 			t.Error("through b:", err)
+		}
+	})
+}
+
+// TestPart: a and c have a link on which a is not heard any more. What waits on it at a would wait until c's own time-out and longer; the link is closed when it is judged silent, what waits ends
+// at once, the two reach each other through b, and when the path is whole again so is the link. One that has just come up is left alone, whatever was judged of the one before.
+func TestPart(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.three(addressOf("c"))
+		pass(time.Minute)
+		a, c := w.sites["a"], w.sites["c"]
+		stream, err := a.Open(t.Context(), "c", link.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stream.Close()
+		ended := make(chan error, 1)
+		go func() {
+			_, err := stream.Read(make([]byte, 1)) // an answer that does not come
+			ended <- err
+		}()
+		w.net.CutOneWay(addressOf("a"), addressOf("c"))
+		pass(10 * time.Second)
+		limit := reach.Silence(reach.LAN)
+		judged := func(age time.Duration) []reach.Link {
+			return []reach.Link{{A: "a", B: "b", Up: true, There: reach.Way{Up: true, Known: true}, Back: reach.Way{Up: true, Known: true}},
+				{A: "a", B: "c", There: reach.Way{Known: true, Age: age}, Back: reach.Way{Up: true, Known: true}},
+				{A: "b", B: "c", There: reach.Way{Known: true, Age: age}, Back: reach.Way{}}}
+		}
+		a.Part(judged(limit-1), limit)
+		pass(time.Second)
+		if !a.sees("c").Link.Up || len(ended) > 0 {
+			t.Fatal("the link is down before its time")
+		}
+		began := time.Now()
+		a.Part(judged(limit), limit)
+		c.Part(judged(limit), limit)
+		if err := <-ended; err == nil || time.Since(began) > time.Second {
+			t.Errorf("what waited on the link ended with %v after %v", err, time.Since(began))
+		}
+		pass(time.Second)
+		if a.sees("c").Link.Up || c.sees("a").Link.Up || !a.sees("b").Link.Up {
+			t.Errorf("after the judgement a sees c: %v, c sees a: %v, a sees b: %v", a.sees("c").Link.Up, c.sees("a").Link.Up, a.sees("b").Link.Up)
+		}
+		if err := roundTrip(t.Context(), a, "c", link.Control); err != nil {
+			t.Error("through b:", err)
+		}
+		w.net.Heal(addressOf("a"), addressOf("c"))
+		t.Log("up again after", within(t, 25*time.Second, "the link", func() bool { return a.sees("c").Link.Up && c.sees("a").Link.Up }))
+		was := a.downs()
+		a.Part(judged(time.Minute), limit)
+		pass(time.Second)
+		if n := a.downs() - was; n > 0 {
+			t.Error("a link that had just come up was closed")
 		}
 	})
 }

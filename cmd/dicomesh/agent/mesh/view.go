@@ -61,6 +61,32 @@ func (m *Mesh) Beyond() (sites []string) {
 	return sites
 }
 
+// Part closes the links of this site that are judged to carry nothing, one way at least, for limit and longer: what runs over them would wait in vain, and others can be asked at once. A link
+// that has stood for less is left alone, because what is known of its directions is of an earlier one. It is dialled again, and stands when it goes both ways.
+func (m *Mesh) Part(judged []reach.Link, limit time.Duration) {
+	now, self := time.Now(), m.identity.Name
+	stands := map[string]bool{}
+	for _, l := range m.links.Links() {
+		stands[l.Site] = l.Up && now.Sub(l.Since) >= limit
+	}
+	for _, l := range judged {
+		other := l.A
+		switch self {
+		case l.A:
+			other = l.B
+		case l.B:
+		default:
+			continue
+		}
+		if stands[other] && (silent(l.There, limit) || silent(l.Back, limit)) {
+			m.links.Part(other)
+		}
+	}
+}
+
+// silent reports whether a direction was up, and nothing has come through it for so long.
+func silent(w reach.Way, limit time.Duration) bool { return w.Known && !w.Up && w.Age >= limit }
+
 // Self is who this site is, for whoever signs in its name.
 func (m *Mesh) Self(beat time.Duration) reach.Self {
 	key, _ := m.identity.Certificate.PrivateKey.(ed25519.PrivateKey)

@@ -110,6 +110,9 @@ func (r *verifyReport) chain(report audit.Report) error {
 	for _, f := range report.Faults {
 		fmt.Fprintf(r.terminal.err, "audit      %s\n", f)
 	}
+	if report.Newer > 0 && r.command.Verbose {
+		fmt.Fprintf(r.terminal.err, "audit      no fault: the last %d entries were written right before a crash, which the next start notes\n", report.Newer)
+	}
 	if len(report.Faults) == 0 {
 		return nil
 	}

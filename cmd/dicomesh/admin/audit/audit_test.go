@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -124,8 +125,8 @@ func put(t *testing.T, fsys durable.FS, name string, text []byte) {
 	}
 }
 
-// TestTampering: every bit that is changed shows, and so does each line that is left out, put twice, or moved, and each file that is gone. A head that was noted
-// tells of what the chain cannot.
+// TestTampering: every bit that is changed shows, that of the last entry and of the note of where the log ends too, and so does each line that is left out, put twice, or moved, whatever is cut off at the end, and each file that
+// is gone. A log that goes on after that shows it for ever.
 func TestTampering(t *testing.T) {
 	fsys := crashfs.New()
 	l := open(t, fsys)
@@ -134,23 +135,46 @@ func TestTampering(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	head := l.Head()
 	text, err := readFile(fsys, fileName(1))
-	if err != nil {
-		t.Fatal(err)
+	noted, err2 := readFile(fsys, noteFile)
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
 	}
 	shows := func(what string, changed []byte) {
 		t.Helper()
 		put(t, fsys, fileName(1), changed)
-		if r := verify(t, fsys); len(r.Faults) == 0 && r.Head == head {
+		if r := verify(t, fsys); len(r.Faults) == 0 {
 			t.Errorf("%s, and nobody notices", what)
 		}
+		if l := open(t, fsys); l.Append(entry(9), entry(10)) != nil || len(verify(t, fsys).Faults) == 0 {
+			t.Errorf("%s, and after the next start nobody notices", what)
+		}
+		if text, err := readFile(fsys, fileName(2)); err != nil || !bytes.Contains(text, []byte(`"kind":"broken"`)) {
+			t.Errorf("%s, and the log does not say so: %s, %v", what, text, err)
+		}
+		if err := fsys.Remove(fileName(2)); err != nil {
+			t.Fatal(err)
+		}
+		put(t, fsys, noteFile, noted)
 	}
 	for n := range text {
 		changed := bytes.Clone(text)
 		changed[n] ^= 1
 		shows(fmt.Sprintf("byte %d is changed", n), changed)
 		shows(fmt.Sprintf("cut at %d", n), text[:n])
+	}
+	put(t, fsys, fileName(1), text)
+	for n := range noted {
+		changed := bytes.Clone(noted)
+		changed[n] ^= 1
+		put(t, fsys, noteFile, changed)
+		if r := verify(t, fsys); len(r.Faults) == 0 {
+			t.Errorf("byte %d of the note is changed, and nobody notices: %s", n, changed)
+		}
+	}
+	put(t, fsys, noteFile, noted)
+	if r := verify(t, fsys); len(r.Faults) > 0 || r.Newer > 0 {
+		t.Errorf("all is as it was: %+v", r)
 	}
 	one := bytes.SplitAfter(text, []byte("\n"))
 	for what, order := range map[string][]int{"first left out": {1, 2, 3}, "left out": {0, 2, 3}, "twice": {0, 1, 1, 2, 3}, "moved": {0, 2, 1, 3}} {
@@ -169,6 +193,71 @@ func TestTampering(t *testing.T) {
 	}
 	if r := verify(t, files); len(r.Faults) == 0 || r.Faults[0] != (Fault{fileName(3), 1, "the file before it is not there"}) {
 		t.Errorf("a file is gone: %v", r.Faults)
+	}
+}
+
+// TestGone: a log that is gone with its folder is missed, and one that lost its note misses that.
+func TestGone(t *testing.T) {
+	fsys := crashfs.New()
+	l := open(t, fsys)
+	if err := l.Append(entry(0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := fsys.Remove(noteFile); err != nil {
+		t.Fatal(err)
+	}
+	without := []Fault{{noteFile, 1, "where it ends was noted, and the note is not there"}}
+	if r := verify(t, fsys); !slices.Equal(r.Faults, without) {
+		t.Errorf("%v", r.Faults)
+	}
+	if err := open(t, fsys).Append(entry(1)); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(texts(t, fsys)); got != "[1.2.0 "+fileName(1)+" 1.2.1]" {
+		t.Errorf("it goes on with %s", got)
+	}
+	for _, name := range []string{fileName(1), fileName(2), folder} {
+		if err := fsys.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := verify(t, fsys); !slices.Equal(r.Faults, []Fault{{noteFile, 1, "it ended with entry 3, and entry 0 is the last that is there"}}) {
+		t.Errorf("%v", r.Faults)
+	}
+	if err := open(t, fsys).Append(entry(2)); err != nil || len(verify(t, fsys).Faults) == 0 {
+		t.Errorf("it begins anew, and nobody notices (%v)", err)
+	}
+}
+
+// TestBetween loses power between the write of entries and that of the note: what is newer than the note is no fault, and is counted; the next start notes it. Nothing else is taken for that.
+func TestBetween(t *testing.T) {
+	for before := range 3 {
+		fsys := crashfs.New()
+		l := open(t, fsys)
+		for n := range before {
+			if err := l.Append(entry(n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		broken := errors.New("no power")
+		fsys.Hook = func(op crashfs.Op) (bool, error) {
+			if op.Kind == "replace" && op.To == noteFile {
+				return false, broken
+			}
+			return true, nil
+		}
+		if err := l.Append(entry(before), entry(before+1)); err != nil {
+			t.Fatal(err)
+		}
+		fsys.Hook = nil
+		left := fsys.Crash(rand.New(rand.NewPCG(1, 2)))
+		if r := verify(t, left); len(r.Faults) > 0 || r.Newer != 2 || int(r.Entries) != before+2 {
+			t.Errorf("after %d entries: %+v", before, r)
+		}
+		open(t, left)
+		if r := verify(t, left); len(r.Faults) > 0 || r.Newer != 0 {
+			t.Errorf("after %d entries and a start: %+v", before, r)
+		}
 	}
 }
 
@@ -260,14 +349,18 @@ func TestFailedWrite(t *testing.T) {
 			l := open(t, fsys)
 			before := fsys.Ops()
 			var want []string
-			fsys.Hook = crashfs.FailAt(before+k, happens, broken)
-			failed := false
+			fails, failed := crashfs.FailAt(before+k, happens, broken), false
+			fsys.Hook = func(op crashfs.Op) (bool, error) {
+				happens, err := fails(op)
+				failed = failed || err != nil
+				return happens, err
+			}
 			for n := range 40 {
 				e := entry(n)
 				e.Text = strings.Repeat("x", maxText)
 				if err := l.Append(e); err == nil {
 					want = append(want, e.About)
-				} else if failed = true; !errors.Is(err, broken) {
+				} else if !errors.Is(err, broken) {
 					t.Fatal(err)
 				}
 			}

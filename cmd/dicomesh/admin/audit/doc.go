@@ -2,13 +2,15 @@
 // sites that were acknowledged as down or removed, conflicts, purges.
 //
 // An entry is a line of JSON. It has the number of the entry, and the SHA-256 of the line before it, so a line that is changed, left out, put in or moved breaks
-// the chain behind it, and Verify says where. What the chain alone cannot show is a log whose last entries are cut off, or that was written anew as a whole: whoever
-// wants to know that keeps the head that Verify, or Log.Head, gave, somewhere else.
+// the chain behind it, and Verify says where. The chain alone cannot show that the last entry was changed, or that some were cut off at the end: so where the log ends is noted in a
+// file of its own, after each write. What neither shows is a log that was written anew together with its note: whoever wants to know that keeps the head that Verify, or Log.Head, gave, somewhere else.
 //
 //	audit/00000001.log, audit/00000002.log ...    each up to 64 KiB and what was appended at once
+//	audit.head                                    number and hash of the last entry
 //
 // Append is durable when it returns nil; calls at the same time share one write. The last file is replaced as a whole with each, so a crash leaves the entries
-// before or after it, and nobody ever reads half a line. A log whose end is damaged is not repaired: it goes on in a new file, and the damage stays for Verify to find.
+// before or after it, and nobody ever reads half a line. A crash before the note is written leaves entries that are newer than it and follow the one that it names: that is no fault, and the next start notes
+// them. An end that is before the note, or another one, is. A log whose end is damaged is not repaired: it goes on in a new file, after what was noted, and the damage stays for Verify to find.
 //
 // The log is private to the site, like all of its state. Names of studies may be in it; nothing else of patients belongs there.
 package audit

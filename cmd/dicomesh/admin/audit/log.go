@@ -25,6 +25,7 @@ type Log struct {
 	file    int        // the number of the last file
 	tail    []byte     // what is in it
 	head    Head
+	noted   *Head // what the note says: head, unless it could not be written; nil: there is none that can be read
 }
 
 // batch are entries that become durable together.
@@ -44,7 +45,7 @@ func Open(fsys durable.FS, now time.Time) (*Log, error) {
 	}
 	l := &Log{fsys: fsys, next: &batch{}, file: 1}
 	files, err := logFiles(fsys)
-	if err == nil && len(files) > 0 {
+	if err == nil {
 		err = l.resume(files, now)
 	}
 	if err != nil {
@@ -55,32 +56,62 @@ func Open(fsys durable.FS, now time.Time) (*Log, error) {
 
 // resume goes on after what is there.
 func (l *Log) resume(files []string, now time.Time) error {
-	last := files[len(files)-1]
-	number, err := strconv.Atoi(strings.TrimSuffix(path.Base(last), ".log"))
-	if err != nil {
+	noted, err := readNote(l.fsys)
+	unreadable := errors.Is(err, errNote)
+	if err != nil && !unreadable {
 		return err
 	}
-	l.file = number
+	last, wrong := path.Join(folder, "*.log"), ""
+	if len(files) > 0 {
+		last = files[len(files)-1]
+		if wrong, err = l.take(files); err != nil {
+			return err
+		}
+	}
+	if wrong == "" && unreadable {
+		wrong = errNote.Error()
+	} else if wrong == "" {
+		wrong, _ = judge(noted, l.head, func(number uint64) (Hash, bool) { return hashOf(l.fsys, files, number) })
+	}
+	l.noted = noted
+	if wrong == "" {
+		if err := l.note(); noted == nil {
+			return err
+		}
+		return nil // a disk that is full keeps no site from starting: the next entries take the note with them
+	}
+	l.file, l.tail = l.file+1, nil
+	if noted != nil { // so that the damage shows for ever: this is not what is there now
+		l.head = Head{max(l.head.Number, noted.Number), noted.Hash}
+	}
+	return l.Append(Entry{At: now, Kind: Broken, About: last, Text: wrong})
+}
+
+// take reads the end of the log, and says what is wrong with its last file.
+func (l *Log) take(files []string) (wrong string, err error) {
+	last := files[len(files)-1]
+	if l.file, err = strconv.Atoi(strings.TrimSuffix(path.Base(last), ".log")); err != nil {
+		return "", err
+	}
 	var before Head
 	if len(files) > 1 {
 		text, err := readFile(l.fsys, files[len(files)-2])
 		if err != nil {
-			return err
+			return "", err
 		}
 		before, _, _ = follow(last, text, Head{})
 	}
 	text, err := readFile(l.fsys, last)
 	if err != nil {
-		return err
+		return "", err
 	}
 	var faults []Fault
 	l.head, _, faults = follow(last, text, before)
-	if len(faults) == 0 {
-		l.tail = text
-		return nil
+	if len(faults) > 0 {
+		return faults[0].String(), nil
 	}
-	l.file++
-	return l.Append(Entry{At: now, Kind: Broken, About: last, Text: faults[0].String()})
+	l.tail = text
+	return "", nil
 }
 
 // Append adds entries, in this order and with no other between them. They are durable when it returns nil. After an error they are not, and are not in the log: what a
@@ -128,7 +159,21 @@ func (l *Log) write(entries []Entry) error {
 		return fmt.Errorf("append to the audit log: %w", err)
 	}
 	l.head, l.tail = head, text
+	_ = l.note() // the entries are there; what could not be noted now is with the next ones, or by the next start
 	return nil
+}
+
+// note notes where the log ends, if that is not what is noted. l.writing is held, or nobody else has l yet.
+func (l *Log) note() error {
+	if l.noted != nil && *l.noted == l.head {
+		return nil
+	}
+	head := l.head
+	err := writeNote(l.fsys, head)
+	if err == nil {
+		l.noted = &head
+	}
+	return err
 }
 
 // Head is where the log ends now: who notes it elsewhere can tell later whether its end was cut off.

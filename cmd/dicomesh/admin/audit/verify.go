@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"iter"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,6 +36,7 @@ type Report struct {
 	Entries uint64
 	Files   int
 	Head    Head
+	Newer   uint64 // entries that are newer than the note of where the log ends: a crash came between
 	Faults  []Fault
 }
 
@@ -42,6 +44,10 @@ type Report struct {
 // error is that of reading; what is wrong with the log is in the Report.
 func Verify(fsys durable.Reader) (Report, error) {
 	var report Report
+	noted, broken := readNote(fsys) // before the log, which may grow meanwhile
+	if broken != nil && !errors.Is(broken, errNote) {
+		return report, broken
+	}
 	files, err := logFiles(fsys)
 	if err != nil {
 		return report, err
@@ -58,7 +64,38 @@ func Verify(fsys durable.Reader) (Report, error) {
 		head, entries, faults := follow(name, text, report.Head)
 		report.Head, report.Entries, report.Faults = head, report.Entries+entries, append(report.Faults, faults...)
 	}
+	wrong, newer := judge(noted, report.Head, func(number uint64) (Hash, bool) { return hashOf(fsys, files, number) })
+	if broken != nil {
+		wrong = broken.Error()
+	}
+	if report.Newer = newer; wrong != "" {
+		report.Faults = append(report.Faults, Fault{noteFile, 1, wrong})
+	}
 	return report, nil
+}
+
+// hashOf finds the hash of an entry: that of the last line that has its number.
+func hashOf(fsys durable.Reader, files []string, number uint64) (Hash, bool) {
+	for _, name := range slices.Backward(files) {
+		text, err := readFile(fsys, name)
+		if err != nil {
+			return Hash{}, false
+		}
+		var found Hash
+		var has, passed bool
+		for _, l := range lines(text) {
+			l = bytes.TrimSuffix(l, []byte("\n"))
+			e, err := parse(l)
+			passed = passed || err == nil && e.Number < number
+			if err == nil && e.Number == number {
+				found, has = sha256.Sum256(l), true
+			}
+		}
+		if has || passed {
+			return found, has
+		}
+	}
+	return Hash{}, false
 }
 
 // follow holds the lines of a file to each other and to what came before. After a line that does not follow it goes on with the next: one change is one fault, or two.

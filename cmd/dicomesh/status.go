@@ -98,7 +98,11 @@ func studyWords(s admin.Studies) string {
 	if len(words) == 0 {
 		return "none yet"
 	}
-	return wrap(fmt.Sprintf("%d:", s.Total), words)
+	text := wrap(fmt.Sprintf("%d:", s.Total), words)
+	if s.Provisional > 0 {
+		text += fmt.Sprintf("\n%sprovisional output is shown of %d", indent, s.Provisional)
+	}
+	return text
 }
 
 // wrap joins words after a beginning, in lines that fit.

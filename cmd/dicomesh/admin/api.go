@@ -147,6 +147,8 @@ type Studies struct {
 	Held       int `json:"held"`       // may not be published now
 	Conflict   int `json:"conflict"`   // published, and wait for a human
 	Incomplete int `json:"incomplete"` // something that they refer to is missing
+	// Provisional is of how many readers are shown provisional output, whatever their state: made apart while the cluster was split, and marked.
+	Provisional int `json:"provisional"`
 }
 
 // Disk is the room on the file system that has least of it among those of the site's folders.
@@ -195,6 +197,7 @@ type Work struct {
 	Rounds   uint64 `json:"rounds"`   // of regeneration that ended well
 	Written  uint64 `json:"written"`  // current files
 	Failures uint64 `json:"failures"` // each is tried again
+	Faults   uint64 `json:"faults"`   // files of the archive that were found corrupt or gone
 	Busy     int    `json:"busy"`     // looks and rounds under way
 }
 

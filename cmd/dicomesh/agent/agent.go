@@ -68,6 +68,7 @@ func (s *site) run(ctx context.Context) error {
 	work.run("watch", s.watcher.Run)
 	work.run("inbox", s.inbox.Run)
 	work.run("shelf", s.shelf.Run)
+	work.run("provisional output", s.aside.Run)
 	s.runTender(work)
 	work.run("survey", s.survey)
 	work.run("mount", s.mounted)

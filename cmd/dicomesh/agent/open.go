@@ -22,7 +22,6 @@ import (
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/config"
 	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/dedup/durable"
-	"github.com/dicomesh/dicomesh/dedup/export"
 	"github.com/dicomesh/dicomesh/dedup/index"
 	"github.com/dicomesh/dicomesh/dedup/ingest"
 	"github.com/dicomesh/dicomesh/dedup/ingest/inbox"
@@ -64,6 +63,7 @@ type site struct {
 	joining *joining
 	syncer  *syncer.Syncer
 	records *records
+	aside   *provisional
 	shelf   *shelf
 	memory  *regen.Memory
 	loop    *settle.Loop
@@ -78,6 +78,7 @@ type site struct {
 
 	workCtx context.Context // of the parts that work; set before working is
 	working atomic.Bool
+	faults  atomic.Uint64 // files of the archive that were found corrupt or gone
 
 	ending     atomic.Bool
 	mu         sync.Mutex // guards all below
@@ -266,7 +267,10 @@ const writerQuiet = 300 * time.Millisecond
 func (s *site) build(ctx context.Context) error {
 	c := s.config
 	s.memory = new(regen.Memory)
-	s.records = newRecords(s.index, s.current, s.log)
+	if err := s.openAside(ctx); err != nil {
+		return err
+	}
+	s.records = newRecords(s.index, s.current, s.aside, s.log)
 	s.shelf = newShelf(c.Current, siteShelf{s}, s.log)
 	s.keeper = index.NewKeeper(index.KeeperConfig{Tree: s.reading, Index: s.index, Cache: keeperCache, Check: verify.New(verify.Config{Tree: s.reading, Index: s.index, Deep: true}).File})
 	if err := s.openLibrary(ctx); err != nil {
@@ -334,12 +338,6 @@ func (s *site) page() string {
 		return "https://" + s.address + "/"
 	}
 	return "http://" + s.address + "/"
-}
-
-// viewers is the DICOMweb view of what is published.
-func (s *site) viewers(ctx context.Context) http.Handler {
-	return web.New(web.Config{Current: s.current, Archive: export.New(s.reading), Store: s.posted(), Origins: s.config.HTTP.Origins, Log: s.log, Rows: &s.records.rows, Published: s.records.shown,
-		Used: s.shelf.used, Generate: s.again, Held: func(study dedup.UID) (string, bool) { return s.held(ctx, study) }})
 }
 
 // held says whether a study that has no files for readers is held back, and why. What was published, and has lost its files or was cleaned, may be made again while the gate is open.

@@ -156,7 +156,7 @@ func TestRecords(t *testing.T) {
 	}
 	defer x.Close()
 	current := crashfs.New()
-	r := newRecords(x, current, slog.New(slog.DiscardHandler))
+	r := newRecords(x, current, new(provisional), slog.New(slog.DiscardHandler))
 	leaf := dedup.Digest{1, 2, 3}
 	instances := func(n int) {
 		t.Helper()

@@ -25,8 +25,9 @@ import (
 type records struct {
 	index   *index.Index
 	current durable.Reader
+	aside   *provisional
 	log     *slog.Logger
-	rows    search.Table // of what is published, for searches: what the index has of it, in memory
+	rows    search.Table // of what readers are shown, for searches: what the index has of it, in memory
 
 	mu     sync.Mutex
 	hidden map[dedup.UID]bool // studies whose first files are being made: in the current tree there may be some, and nobody is to be shown them
@@ -116,8 +117,8 @@ func decodeRecord(study dedup.UID, text string) (settle.Record, error) {
 	return r, nil
 }
 
-func newRecords(x *index.Index, current durable.Reader, log *slog.Logger) *records {
-	return &records{index: x, current: current, log: log, hidden: map[dedup.UID]bool{}}
+func newRecords(x *index.Index, current durable.Reader, aside *provisional, log *slog.Logger) *records {
+	return &records{index: x, current: current, aside: aside, log: log, hidden: map[dedup.UID]bool{}}
 }
 
 // All implements settle.Records. A study whose last file, its status, is not in the current tree has nothing published, whatever the index says.
@@ -129,7 +130,10 @@ func (r *records) All(ctx context.Context) iter.Seq2[settle.Known, error] {
 				return
 			}
 			known := settle.Known{Study: row.UID, Leaf: row.Leaf, Record: r.there(row)}
-			if known.Record.Published != (dedup.Digest{}) {
+			switch {
+			case isProvisional(known.Record):
+				r.enterAside(row.UID)
+			case known.Record.Published != (dedup.Digest{}):
 				r.enter(ctx, row)
 			}
 			if !yield(known, nil) {
@@ -140,8 +144,12 @@ func (r *records) All(ctx context.Context) iter.Seq2[settle.Known, error] {
 }
 
 // there is the record of a row; the zero Record where it says that something is published, and the files are lost: they will be made again. Those that were removed to make room are not lost.
+// Provisional output that is not there, or not wanted any more, is none.
 func (r *records) there(row index.Study) settle.Record {
 	record := r.read(row)
+	if !r.aside.shown(row.UID) {
+		record.Provisional = dedup.Digest{}
+	}
 	if record.Published == (dedup.Digest{}) || row.Instances == 0 { // a study of which every instance was deleted has no files
 		return record
 	}
@@ -204,6 +212,39 @@ func (r *records) row(ctx context.Context, study dedup.UID, record settle.Record
 	return text, err
 }
 
+// enterAside makes a study findable of which there is provisional output.
+func (r *records) enterAside(study dedup.UID) {
+	text, err := web.ReadRow(asideReader{r.aside}, study)
+	if err == nil {
+		err = r.rows.Put(study, text)
+	}
+	if err != nil {
+		r.log.Warn("a study with provisional output is not found by searches", "error", err)
+	}
+}
+
+// find lets searches find what record says that readers are shown; row is what they found of what is published: nil, as before.
+func (r *records) find(ctx context.Context, study dedup.UID, record settle.Record, row []byte) error {
+	if isProvisional(record) {
+		r.enterAside(study)
+		return nil
+	}
+	if row == nil && r.aside.shown(study) { // what is published comes back
+		was, _, err := r.index.Study(ctx, study)
+		if err != nil {
+			return err
+		}
+		row = was.Published
+	}
+	if len(row) > 0 {
+		return r.rows.Put(study, row)
+	}
+	if row != nil {
+		r.rows.Remove(study)
+	}
+	return nil
+}
+
 // Save implements settle.Records.
 func (r *records) Save(ctx context.Context, study dedup.UID, record settle.Record) error {
 	row, err := r.row(ctx, study, record)
@@ -213,15 +254,10 @@ func (r *records) Save(ctx context.Context, study dedup.UID, record settle.Recor
 	if _, err := r.index.Update(ctx, study, index.Change{State: encodeRecord(record), Published: row}); err != nil {
 		return err
 	}
-	switch {
-	case len(row) > 0:
-		err = r.rows.Put(study, row)
-	case row != nil:
-		r.rows.Remove(study)
-	}
-	if err != nil {
+	if err := r.find(ctx, study, record, row); err != nil {
 		return err
 	}
+	r.aside.saved(study, record)
 	if record.Published != (dedup.Digest{}) {
 		r.mu.Lock()
 		delete(r.hidden, study)

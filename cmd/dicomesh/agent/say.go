@@ -59,11 +59,13 @@ func (s *site) taken(r ingest.Result) {
 func (s *site) troubles(h index.Holding) {
 	for _, t := range h.Corrupt {
 		if t.New {
+			s.faults.Add(1)
 			s.events.Add(events.Fault, h.Study.String(), fileName(t.Ref)+": "+t.Reason)
 		}
 	}
 	for _, t := range h.Vanished {
 		if t.New {
+			s.faults.Add(1)
 			s.events.Add(events.Vanished, h.Study.String(), fileName(t.Ref)+": "+t.Reason)
 		}
 	}

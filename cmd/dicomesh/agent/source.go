@@ -22,11 +22,12 @@ func (s *site) Status() admin.Status {
 	return admin.Status{
 		Site: s.mark.Site, Cluster: s.mark.Cluster, State: string(loop.Gate.State), Reason: reason, Since: s.since(string(loop.Gate.State)),
 		Sites: s.sites(), Links: s.lines(), Alarms: s.alarms(),
-		Studies: admin.Studies{Total: t.Total, Settled: t.Settled, Published: t.Published, Syncing: t.Syncing, Held: t.Held, Conflict: t.Conflict, Incomplete: t.Incomplete},
-		Disk:    *s.room.now.Load(),
-		Agent:   s.phaseNow(loop.Ready), Started: s.started, Version: s.config.Version, Incarnation: s.index.Incarnation, HTTP: s.address, Page: s.page(),
+		Studies: admin.Studies{Total: t.Total, Settled: t.Settled, Published: t.Published, Syncing: t.Syncing, Held: t.Held, Conflict: t.Conflict, Incomplete: t.Incomplete,
+			Provisional: s.aside.count()},
+		Disk:  *s.room.now.Load(),
+		Agent: s.phaseNow(loop.Ready), Started: s.started, Version: s.config.Version, Incarnation: s.index.Incarnation, HTTP: s.address, Page: s.page(),
 		Inbox: s.inboxStatus(), Watch: s.watchStatus(), Combining: s.combining(), Removed: s.removed(),
-		Work: admin.Work{Rounds: loop.Made, Written: loop.Wrote, Failures: loop.Failures, Busy: loop.Looking + loop.Rounds},
+		Work: admin.Work{Rounds: loop.Made, Written: loop.Wrote, Failures: loop.Failures, Faults: s.faults.Load(), Busy: loop.Looking + loop.Rounds},
 	}
 }
 

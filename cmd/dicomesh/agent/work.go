@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/events"
 	"github.com/dicomesh/dicomesh/dedup"
-	"github.com/dicomesh/dicomesh/dedup/durable"
 	"github.com/dicomesh/dicomesh/dedup/index"
 	"github.com/dicomesh/dicomesh/regen"
 	"github.com/dicomesh/dicomesh/settle"
@@ -45,9 +43,6 @@ func (s *site) holding(ctx context.Context, uid dedup.UID) (settle.Holding, erro
 		Instances: h.Instances, Change: h.Change}, nil
 }
 
-// provisionalFolder is where output lies that no reader is shown as current.
-const provisionalFolder = ".dicomesh/provisional"
-
 // generate does a round for settle.
 func (s *site) generate(ctx context.Context, job settle.Job) (settle.Round, error) {
 	if job.Provisional {
@@ -62,19 +57,6 @@ func (s *site) generate(ctx context.Context, job settle.Job) (settle.Round, erro
 		s.shelf.made(job.Study, bytes)
 	}
 	return r, err
-}
-
-// provisional does a round into a current tree of its own.
-func (s *site) provisional(ctx context.Context, job settle.Job) (settle.Round, error) {
-	if err := durable.MkdirAll(s.current, provisionalFolder); err != nil {
-		return settle.Round{}, err
-	}
-	apart, err := s.config.Machine.Folder(filepath.Join(s.config.Paths.Current, provisionalFolder))
-	if err != nil {
-		return settle.Round{}, err
-	}
-	defer apart.Close()
-	return s.round(ctx, job, apart)
 }
 
 // round does a round into a current tree, asking for leave for each name.

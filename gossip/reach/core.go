@@ -40,6 +40,7 @@ const lag = 2
 // goroutine at a time.
 type Core struct {
 	self     Self
+	verify   Verify
 	expected Expected
 	rows     Rows
 	ways     map[string]ways
@@ -64,16 +65,19 @@ func NewCore(self Self, r roster.Roster, now time.Duration) (*Core, error) {
 	if err := self.check(); err != nil {
 		return nil, err
 	}
-	c := &Core{self: self, rows: Rows{}, ways: map[string]ways{}, news: map[string]bool{}, astray: map[string]bool{}, mark: Mark{Boot: self.Boot}, floor: now, level: true, since: 1}
+	c := &Core{self: self, verify: verify, rows: Rows{}, ways: map[string]ways{}, news: map[string]bool{}, astray: map[string]bool{}, mark: Mark{Boot: self.Boot}, floor: now, level: true, since: 1}
 	c.SetRoster(r, now)
 	return c, nil
 }
+
+// Remember has signatures verified by somebody who may remember what he has verified: a simulation, in which one process is all sites.
+func (c *Core) Remember(verify Verify) { c.verify = verify }
 
 // SetRoster takes another roster. Rows that it does not bear out are forgotten.
 func (c *Core) SetRoster(r roster.Roster, now time.Duration) {
 	c.expected = Expect(r)
 	for site, row := range c.rows {
-		if s, is := c.expected.site(site); site != c.self.Site && (!is || !c.expected.Cluster.genuine(row, s.Key)) {
+		if s, is := c.expected.site(site); site != c.self.Site && (!is || !c.expected.Cluster.genuine(row, s.Key, c.verify)) {
 			delete(c.rows, site)
 		}
 	}
@@ -179,7 +183,7 @@ func (c *Core) take(h Held, now time.Duration) error {
 		return nil
 	case is && h.compare(old) < 0 && !foreign && !lost(h.Mark, old.Mark):
 		return nil
-	case !c.expected.Cluster.genuine(h, s.Key):
+	case !c.expected.Cluster.genuine(h, s.Key, c.verify):
 		return fmt.Errorf("row of %s: %w", h.Site, ErrRefused)
 	case foreign:
 		c.succeed(h.Mark, now)

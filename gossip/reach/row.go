@@ -197,9 +197,16 @@ func (c Cluster) sign(r Row, key ed25519.PrivateKey, now time.Duration) Held {
 	return h
 }
 
-// genuine says whether a row is signed with that key.
-func (c Cluster) genuine(h Held, key roster.Key) bool {
-	return ed25519.Verify(key[:], c.message(signedRow, h.body), h.signature[:])
+// genuine says whether a row is signed with that key, by verify.
+func (c Cluster) genuine(h Held, key roster.Key, verify Verify) bool {
+	return verify(key, c.message(signedRow, h.body), h.signature[:])
+}
+
+// Verify says whether a signature of a message is by that key.
+type Verify func(key roster.Key, message, signature []byte) bool
+
+func verify(key roster.Key, message, signature []byte) bool {
+	return ed25519.Verify(key[:], message, signature)
 }
 
 // compare orders the rows of one site: the last counts. Two rows of one mark are of two machines with one key; then the choice only has to be the same everywhere.

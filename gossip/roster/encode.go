@@ -53,6 +53,7 @@ func Decode(encoded []byte) (Roster, error) {
 	if len(r.records) == 0 || !bytes.Equal(r.Encode(), encoded) {
 		return Roster{}, fmt.Errorf("%w: written in another form", ErrMalformed)
 	}
+	r.known = &known{}
 	return r, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -38,6 +39,13 @@ type Roster struct {
 	cluster string
 	root    Key
 	records map[register]record
+	known   *known // nil: Sites works it out each time
+}
+
+// known is what follows from the records: it is asked for all the time, and worked out once.
+type known struct {
+	once  sync.Once
+	sites []Site
 }
 
 type register struct {
@@ -134,7 +142,7 @@ func (r Roster) Remove(name, by string, operator ed25519.PrivateKey) (Roster, er
 
 // plus is the roster with one more record.
 func (r Roster) plus(added record) (Roster, error) {
-	return Merge(r, Roster{r.cluster, r.root, map[register]record{{added.site.member(), added.signer}: added}})
+	return Merge(r, Roster{cluster: r.cluster, root: r.root, records: map[register]record{{added.site.member(), added.signer}: added}})
 }
 
 // Merge is the union of two rosters of one cluster. It is commutative, associative and idempotent.
@@ -142,7 +150,7 @@ func Merge(a, b Roster) (Roster, error) {
 	if a.cluster != b.cluster || a.root != b.root {
 		return a, fmt.Errorf("%w: %s (%s), not %s (%s)", ErrOtherCluster, b.cluster, b.root, a.cluster, a.root)
 	}
-	out := Roster{a.cluster, a.root, make(map[register]record, len(a.records)+1)}
+	out := Roster{a.cluster, a.root, make(map[register]record, len(a.records)+1), &known{}}
 	maps.Copy(out.records, a.records)
 	for at, added := range b.records {
 		if old, is := out.records[at]; !is || old.before(added) < 0 {
@@ -190,6 +198,14 @@ func (r Roster) effective() map[member]record {
 
 // Sites are the members that were not removed, by name. Where two claim a name, it is the one that was admitted first.
 func (r Roster) Sites() []Site {
+	if r.known == nil {
+		return r.sites()
+	}
+	r.known.once.Do(func() { r.known.sites = r.sites() })
+	return slices.Clone(r.known.sites)
+}
+
+func (r Roster) sites() []Site {
 	holders := map[string]Site{}
 	for _, rec := range r.effective() {
 		s := rec.site

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +31,7 @@ var always = []string{"split", "partial", "whole", "conflict", "variant", "combi
 
 // Clusters to which all kinds of things happen, each from its seed alone. A failure prints the line that replays it. Seeds are added until everything was met that has to be.
 func TestPure(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // a run makes much, and keeps little
 	seen := map[string]int{}
 	if *seedFlag != 0 {
 		simulate(t, *seedFlag, seen)
@@ -100,7 +102,7 @@ func (w *world) add(seen map[string]int) {
 // runSeed runs one seed to its end, or to the first thing that is not as it must be.
 func runSeed(t testing.TB, seed uint64, steps int) *world {
 	w := &world{TB: t, seed: seed, steps: steps, rng: rand.New(rand.NewPCG(seed, 0)), cut: map[[2]*site]bool{}, values: map[dedup.Ref]string{},
-		files: map[dedup.FileID]dedup.File{}, shown: map[view]dedup.Digest{}, nonces: map[string]*echo{}, packs: map[dedup.FileID][]byte{}, parsed: map[string]dedup.File{},
+		files: map[dedup.FileID]dedup.File{}, shown: map[view]dedup.Digest{}, nonces: map[string]*echo{}, packs: map[dedup.FileID][]byte{}, parsed: map[string]dedup.File{}, proved: map[string]bool{},
 		dead: map[*link]time.Duration{}, seen: map[string]int{}, beat: reach.WAN}
 	if w.one(12) {
 		w.beat = reach.LAN

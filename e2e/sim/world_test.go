@@ -38,6 +38,7 @@ type world struct {
 	packer  dedup.Compressor
 	packs   map[dedup.FileID][]byte // files as they are stored: many are written at each site
 	parsed  map[string]dedup.File   // files by reference and stored bytes: they are read again and again
+	proved  map[string]bool         // signatures that were verified
 	dead    map[*link]time.Duration // since when an expected link has not worked
 	trace   []string
 	seen    map[string]int // what happened: a run in which something never does has proved nothing

@@ -56,7 +56,7 @@ func printStatus(t *terminal, s admin.Status) error {
 	for _, line := range []struct{ name, text string }{
 		{"agent", unless(s.Agent, admin.Running)}, {"reason", s.Reason}, {"cluster", s.Cluster}, {"tree", s.Watch.Unreachable}, {"studies", studyWords(s.Studies)}, {"inbox", inboxWords(s.Inbox)},
 		{"lists", combinedWords(s.Combining)},
-		{"disk", diskWords(s.Disk)}, {"watching", s.Watch.Limited}, {"page", s.Page},
+		{"disk", diskWords(s.Disk)}, {"files", rescanWords(s.Watch)}, {"watching", s.Watch.Limited}, {"page", s.Page},
 	} {
 		if line.text != "" {
 			fmt.Fprintf(t.out, "%-9s %s\n", line.name, line.text)
@@ -137,6 +137,14 @@ func inboxWords(b admin.Inbox) string {
 		text += "\n" + indent + "nothing is taken: " + b.Paused
 	}
 	return text
+}
+
+// rescanWords says how far what the index says can be believed.
+func rescanWords(w admin.Watch) string {
+	if w.Rescanned.IsZero() {
+		return "not all held against the index since the start of the agent"
+	}
+	return "all held against the index at " + w.Rescanned.Local().Format(time.DateTime)
 }
 
 // combinedWords says what was done to keep the archive small; nothing where there was nothing to do.

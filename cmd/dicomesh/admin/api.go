@@ -74,6 +74,8 @@ type Site struct {
 	Links    []Link  `json:"links"`
 	LastSeen float64 `json:"last_seen_s"` // seconds ago; 0 for this site
 	Lag      Lag     `json:"lag"`
+	// NotLevel is why it is not known to hold the same as this site, of everything; none where it does, or an operator has said that it is down.
+	NotLevel string `json:"not_level,omitempty"`
 }
 
 // Link is an expected link of a site to another one.
@@ -188,6 +190,7 @@ type Watch struct {
 	Unfinished  int       `json:"unfinished"` // files that are not complete yet
 	Overflows   uint64    `json:"overflows"`
 	LastCycle   time.Time `json:"last_cycle"` // when every study had last been looked at
+	Rescanned   time.Time `json:"rescanned"`  // when every file had last been held against the index; zero: not since the start of the agent
 	Limited     string    `json:"limited,omitempty"`
 	Unreachable string    `json:"unreachable,omitempty"` // why the tree is not there
 }

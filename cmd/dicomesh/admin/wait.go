@@ -90,8 +90,11 @@ func (s *Server) holds(ctx context.Context, what Condition) (Answer, error) {
 func (s Status) wanting(what Condition, words []string) []string {
 	if what.Level {
 		for _, site := range s.Sites {
-			if n := site.Lag.Studies; n > 0 {
+			switch n := site.Lag.Studies; {
+			case n > 0:
 				words = append(words, fmt.Sprintf("%s lacks something of %d studies", site.Name, n))
+			case site.NotLevel != "":
+				words = append(words, site.Name+": "+site.NotLevel)
 			}
 		}
 	}

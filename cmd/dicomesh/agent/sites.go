@@ -38,9 +38,25 @@ func (s *site) sites() []admin.Site {
 			row.LastSeen = time.Since(heard).Seconds()
 		}
 		row.Lag = s.lag(x.Row.Name, known[x.Row.Name])
+		if x.Row.Counts(s.config.Machine.Wall()) {
+			row.NotLevel = notLevel(known[x.Row.Name], s.library.Summary())
+		}
 		all = append(all, row)
 	}
 	return all
+}
+
+// notLevel is why a site is not known to hold all that this one holds now, and nothing else; "": it is.
+func notLevel(known syncer.SiteStatus, mine wire.Summary) string {
+	switch {
+	case !known.Up:
+		return "there is no way to ask it what it holds"
+	case known.Said == nil:
+		return "it has not said yet what it holds"
+	case known.Said.Root != mine.Root || known.Said.Count != mine.Count:
+		return "it does not hold all the same, and is being compared with"
+	}
+	return ""
 }
 
 // stateOf is how a site is, in a word or a few.

@@ -64,6 +64,9 @@ func (s *site) watchStatus() admin.Watch {
 	if !w.Unreachable.IsZero() {
 		out.Unreachable = w.Reason
 	}
+	if dated := s.library.Summary().Dated; dated > 0 {
+		out.Rescanned = time.Unix(int64(dated), 0).UTC()
+	}
 	return out
 }
 

@@ -88,7 +88,8 @@ export class Live {
 
 // question asks the agent. Who is not let in any more signs in again.
 export async function question(path) {
-  const answer = await fetch(path, { headers: { Accept: 'application/json' }, cache: 'no-store', signal: AbortSignal.timeout(8_000) });
+  const answer = await fetch(path, { headers: { Accept: 'application/json' }, cache: 'no-store', signal: AbortSignal.timeout(8_000) })
+    .catch(() => { throw new Error('the agent does not answer'); });
   if (answer.status === 401) location.assign('/login');
   if (!answer.ok) throw new Error((await answer.text()).trim() || `the agent answers ${answer.status}`);
   return answer.json();

@@ -12,7 +12,7 @@ document.getElementById('form').addEventListener('submit', async (event) => {
       location.replace('/');
       return;
     }
-    const text = (await answer.text()).trim();
+    const words = (await answer.text()).trim(), text = words.charAt(0).toUpperCase() + words.slice(1);
     said.textContent = answer.status === 401 ? `${text}. Make another one on the site's machine: dicomesh access add NAME` : text;
   } catch {
     said.textContent = 'The agent does not answer.';

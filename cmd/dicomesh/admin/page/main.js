@@ -1,8 +1,8 @@
 // The page: what is shown where.
 
-import { h, s, get, put, say, count, some, bytes, lasting, clock, curve, glyphs, tone } from './parts.js';
+import { h, s, get, put, say, count, some, bytes, lasting, clock, curve, plain, glyphs, tone } from './parts.js';
 import { Live, question } from './live.js';
-import { sitesOf, linksOf, table, detail } from './sites.js';
+import { sitesOf, linksOf, apart, table, detail } from './sites.js';
 import { Studies } from './studies.js';
 import { drawing } from './map.js';
 
@@ -11,6 +11,7 @@ const kept = 300_000, slots = 100; // of the curves: five minutes
 const studies = new Studies(show);
 const past = []; // statuses that were heard: {at, status}, oldest first
 let now;         // the last one
+let sites, links; // as they are shown
 
 const live = new Live({ heard, happened, contact });
 setInterval(tick, 1000);
@@ -25,13 +26,42 @@ get('leave').addEventListener('click', async () => {
   await fetch('/session', { method: 'DELETE' });
   location.assign('/login');
 });
-get('close').addEventListener('click', () => get('detail').close());
-get('detail').addEventListener('click', (event) => event.target === get('detail') && get('detail').close()); // beside it
+const dialog = get('detail');
+let load, asked = 0; // what gives the dialog's title and content; when it was last asked
+let from;            // where the focus was when it was opened: {id, key}
+get('close').addEventListener('click', () => dialog.close());
+dialog.addEventListener('click', (event) => event.target === dialog && dialog.close()); // beside it
+dialog.addEventListener('close', () => {
+  load = undefined;
+  [...((from?.id && get(from.id))?.querySelectorAll('[data-key]') ?? [])].find((e) => e.dataset.key === from.key)?.focus(); // it may be another element by now
+});
 
-function show(title, ...body) {
+// show opens the dialog with what give gives, a title and content; while it is open it is asked again and again, so that what it shows is of now.
+async function show(give) {
+  const held = document.activeElement;
+  if (!dialog.open) from = { id: held.closest('[id]')?.id, key: held.dataset.key };
+  load = give;
+  const [title, ...content] = await give().catch((error) => ['It could not be had', h('p', {}, error.message)]);
+  if (load !== give) return; // something else was opened meanwhile
+  draw(title, content);
+  dialog.scrollTop = 0;
+  if (!dialog.open) dialog.showModal();
+}
+
+function draw(title, content) {
   say(get('detail-title'), title);
-  put(get('detail-body'), ...body);
-  if (!get('detail').open) get('detail').showModal();
+  put(get('detail-body'), ...content);
+}
+
+// again keeps the dialog current.
+async function again() {
+  const give = load;
+  if (!dialog.open || !give || Date.now() - asked < 1500) return;
+  asked = Date.now();
+  try {
+    const [title, ...content] = await give();
+    if (load === give && dialog.open) draw(title, content);
+  } catch { /* what is shown stays, and its age is told */ }
 }
 
 // heard takes a status.
@@ -41,10 +71,11 @@ function heard(status) {
   while (past[0].at < Date.now() - kept) past.shift();
   const changed = !now || JSON.stringify(now.studies) !== JSON.stringify(status.studies) || now.state !== status.state;
   now = status;
+  sites = sitesOf(status);
+  links = linksOf(status, before && { ...before, seconds: (Date.now() - before.at) / 1000 });
   hero();
-  const sites = sitesOf(status), links = linksOf(status, before && { ...before, seconds: (Date.now() - before.at) / 1000 });
   put(get('map'), drawing(sites, links));
-  put(get('sites'), table(sites, links, (name) => site(name, sites, links)));
+  put(get('sites'), table(sites, links, site));
   put(get('counts'), counts(status.studies));
   put(get('flow'), flow());
   put(get('disk'), disk(status));
@@ -54,29 +85,37 @@ function heard(status) {
     studies.refresh();
     studies.waiting(status.studies);
   }
+  again();
 }
 
-async function site(name, sites, links) {
-  try {
-    const named = (d) => studies.button(d.study, d.name);
-    show(`Site ${name}`, await detail(sites.find((x) => x.name === name), links, named));
-  } catch (error) {
-    show(`Site ${name}`, h('p', {}, error.message));
-  }
+// site shows one in the dialog.
+function site(name) {
+  const named = (d) => studies.button(d.study, d.name);
+  show(async () => [`Site ${name}`, await detail(sites.find((x) => x.name === name), links, named)]);
 }
 
 // hero is what can be read from across a room.
 function hero() {
   const lost = document.body.dataset.contact === 'lost';
   const word = lost ? 'no contact' : now.agent === 'running' ? now.state : now.agent;
+  document.body.dataset.sites = now.sites.length === 1 ? 'one' : 'several';
   document.body.dataset.state = lost ? 'none' : now.agent === 'running' ? now.state : 'none';
   say(get('word'), word);
-  const reason = lost ? `The agent of ${now.site} does not answer. All below is how it was at ${clock(new Date(live.last))}, not how it is.` : now.reason ?? usual(now);
-  say(get('reason'), reason);
+  const who = now.agent === 'running' && now.state !== 'whole' ? apart(sites, links) : '';
+  say(get('reason'), lost ? `The agent of ${now.site} does not answer. All below is how it was at ${clock(new Date(live.last))}, not how it is.` : who || plain(now.reason) || usual(now));
+  say(get('because'), lost || !who ? '' : plain(now.reason));
+  put(get('glance'), lost || now.agent !== 'running' ? [] : glance(now.studies));
   say(get('cluster'), now.cluster);
   say(get('site'), `seen from ${now.site}`);
   document.title = `${word} · ${now.site}`;
   get('icon').href = `/page/icon-${document.body.dataset.state}.svg`;
+}
+
+// glance is the number that matters most, and what it is of.
+function glance(n) {
+  const waiting = n.held + n.incomplete + n.conflict, going = n.syncing + n.published;
+  const [figure, words] = waiting ? [waiting, waiting === 1 ? 'study waits' : 'studies wait'] : going ? [going, 'under way'] : [n.total, n.total === 0 ? 'studies so far' : n.total === 1 ? 'study, settled' : 'studies, all settled'];
+  return [h('b', {}, count(figure)), ' ', words];
 }
 
 function usual(status) {
@@ -102,10 +141,13 @@ function tick() {
     return;
   }
   const age = lasting(live.age / 1000);
+  get('detail-age').hidden = how !== 'lost';
+  say(get('detail-age'), how === 'lost' ? `No contact: this is how it was at ${clock(new Date(live.last))}.` : '');
   say(get('contact'), { live: 'live', polling: 'asking every 4 s', lost: `no contact for ${age}` }[how]);
   if (how === 'lost') return say(get('since'), `Last heard ${age} ago. Is the agent running? On its machine: dicomesh status`);
   const since = new Date(now.since);
-  say(get('since'), since.getFullYear() > 1 ? `since ${clock(since)}, ${lasting((Date.now() - since) / 1000)}` : '');
+  const meanwhile = now.agent === 'running' && (now.state === 'split' || (now.state !== 'whole' && now.studies.held > 0)) ? ' What changes meanwhile is held; what was settled stays published.' : '';
+  say(get('since'), since.getFullYear() > 1 ? `Since ${clock(since)}, ${lasting((Date.now() - since) / 1000)}.${meanwhile}` : '');
 }
 
 function noneYet() {
@@ -173,9 +215,19 @@ function alarms(status) {
 
 const told = []; // events, newest first
 
+// calm leaves out what was said and then said more exactly: of several reasons for which a cluster was split, or a study held, the last one stays.
+function calm(events) {
+  const later = new Map();
+  return events.filter((e) => {
+    const about = e.study || e.kind, state = e.kind === 'cluster' ? e.reason.split(':')[0] : e.kind, again = later.get(about) === state;
+    later.set(about, state);
+    return !again || !['cluster', 'held', 'incomplete'].includes(e.kind);
+  });
+}
+
 function happened(list) {
   told.unshift(...list.toReversed());
   told.length = Math.min(told.length, 60);
-  put(get('events'), told.map((e) => h('li', { class: e.kind }, h('time', { datetime: e.time }, clock(new Date(e.time))), h('b', {}, e.kind), h('span', {}, e.study && [studies.button(e.study, e.name), ' '], e.reason))));
+  put(get('events'), calm(told).map((e) => h('li', { class: e.kind }, h('time', { datetime: e.time }, clock(new Date(e.time))), h('b', {}, e.kind), h('span', {}, e.study && [studies.button(e.study, e.name, `event-${e.seq}`), ' '], plain(e.reason)))));
   studies.refresh();
 }

@@ -1,19 +1,19 @@
 // Sites and links as a drawing. Each direction of a link is an arrow of its own: a full line carries, a broken one with a cross does not, a dotted one with a
 // question mark is not known. The table of sites says the same in words.
 
-import { s, bytes } from './parts.js';
+import { s, get, bytes } from './parts.js';
 import { quick } from './sites.js';
 
-const wide = 560, high = 330, radius = 30;
+const high = 350, radius = 30;
 
 // places are where sites stand: on an ellipse, this site on the left.
-function places(sites) {
+function places(sites, wide) {
   const spots = new Map();
   const self = sites.findIndex((x) => x.self);
   sites.forEach((site, i) => {
     const turn = Math.PI + ((i - Math.max(self, 0)) * 2 * Math.PI) / sites.length;
     const spread = sites.length === 1 ? 0 : 1;
-    spots.set(site.name, { x: wide / 2 + spread * 205 * Math.cos(turn), y: high / 2 - 12 + spread * 112 * Math.sin(turn) });
+    spots.set(site.name, { x: wide / 2 + spread * (wide / 2 - 75) * Math.cos(turn), y: high / 2 + spread * 95 * Math.sin(turn) });
   });
   return spots;
 }
@@ -24,7 +24,7 @@ function arrow(from, to, state, label) {
   const along = { x: (to.x - from.x) / length, y: (to.y - from.y) / length };
   const aside = { x: -along.y * 7, y: along.x * 7 };
   const at = (distance) => ({ x: from.x + along.x * distance + aside.x, y: from.y + along.y * distance + aside.y });
-  const a = at(radius + 8), b = at(length - radius - 10), middle = at(length * 0.5);
+  const a = at(radius + 8), b = at(length - radius - 10), middle = at(length * 0.4); // those of both directions are apart
   const turn = (Math.atan2(along.y, along.x) * 180) / Math.PI;
   return s('g', { class: `way ${state}` },
     s('title', {}, label),
@@ -46,18 +46,18 @@ function note(from, to, link) {
 }
 
 function node(site, spot) {
-  const state = site.self ? 'self' : site.up;
+  const state = site.self ? 'self' : site.up, above = spot.y < high / 2 - 20; // no link runs through its name
   return s('g', { class: `node ${state} ${site.role}`, transform: `translate(${spot.x} ${spot.y})` },
     s('circle', { class: 'disc', r: radius }),
     site.role === 'standby' && s('circle', { class: 'inner', r: radius - 6 }),
     s('text', { class: 'sign', y: 7 }, { self: '✓', up: '✓', down: '✕' }[state] ?? '?'),
-    s('text', { class: 'name', y: radius + 20 }, site.name.length > 22 ? site.name.slice(0, 21) + '…' : site.name),
-    s('text', { class: 'under', y: radius + 36 }, site.self ? `${site.role}, this site` : `${site.role}, ${site.words}`));
+    s('text', { class: 'name', y: above ? -radius - 25 : radius + 20 }, site.name.length > 22 ? site.name.slice(0, 21) + '…' : site.name),
+    s('text', { class: 'under', y: above ? -radius - 9 : radius + 36 }, site.self ? `${site.role}, this site` : `${site.role}, ${site.words}`));
 }
 
 // drawing is the map; sites and links are as in sites.js.
 export function drawing(sites, links) {
-  const spots = places(sites);
+  const wide = Math.min(560, Math.max(360, get('map').clientWidth)), spots = places(sites, wide); // on a small screen letters stay as large
   const words = links.map((l) => `${l.a} to ${l.b}: ${l.ab}; ${l.b} to ${l.a}: ${l.ba}`);
   return s('svg', { viewBox: `0 0 ${wide} ${high}`, role: 'img', 'aria-label': words.length ? `Links. ${words.join('. ')}.` : 'This site is alone: there are no links.' },
     links.filter((l) => spots.has(l.a) && spots.has(l.b)).map((l) => {

@@ -22,10 +22,13 @@ function fill(element, attributes, children) {
 
 export const get = (id) => document.getElementById(id);
 
-// put shows children in an element. Whatever has the keyboard's focus there keeps it, by its data-key.
+// put shows children in an element. What is there already stays, and so does whatever has the keyboard's focus, by its data-key.
 export function put(element, ...children) {
+  const fresh = children.flat(Infinity).filter((c) => c !== undefined && c !== null && c !== false && c !== '').map((c) => (c instanceof Node ? c : document.createTextNode(c)));
+  const old = [...element.childNodes];
+  if (old.length === fresh.length && old.every((c, i) => c.isEqualNode(fresh[i]))) return;
   const held = element.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-  element.replaceChildren(...children.flat(Infinity).filter((c) => c !== undefined && c !== null && c !== false && c !== ''));
+  element.replaceChildren(...fresh);
   if (held) [...element.querySelectorAll('[data-key]')].find((e) => e.dataset.key === held)?.focus();
 }
 
@@ -37,6 +40,15 @@ export function say(element, text) {
 const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 export const count = (n) => grouped.format(n);
 export const some = (n, one, many = one + 's') => `${count(n)} ${n === 1 ? one : many}`;
+
+// plain is a reason as people write it.
+export const plain = (reason) => (reason ?? '').replaceAll(' <-> ', '\u00a0↔\u00a0');
+
+// among is a few names in a sentence.
+export function among(names, word = 'and') {
+  if (names.length > 4) return `${names.slice(0, 3).join(', ')} ${word} ${names.length - 3} more`;
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} ${word} ${names.at(-1)}`;
+}
 
 // bytes is a size, in the units of disks: powers of 1000.
 export function bytes(n) {

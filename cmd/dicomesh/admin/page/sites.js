@@ -1,17 +1,34 @@
 // The sites: as a table, and one of them in detail.
 
-import { h, count, some, bytes, lasting, stated } from './parts.js';
+import { h, count, some, bytes, lasting, stated, plain, among } from './parts.js';
 import { question } from './live.js';
 
-// sitesOf are the sites of a status as they are shown.
+// reached are the sites to which ways lead that carry in both directions, from this one on.
+function reached(status) {
+  const found = new Set([status.site]);
+  const carrying = (status.links ?? []).filter((l) => l.there.state === 'up' && l.back.state === 'up');
+  for (let more = true; more;) {
+    more = false;
+    for (const l of carrying) {
+      if (found.has(l.a) === found.has(l.b)) continue;
+      found.add(l.a).add(l.b);
+      more = true;
+    }
+  }
+  return found;
+}
+
+// sitesOf are the sites of a status as they are shown. linked are those of which this one knows what they hold now.
 export function sitesOf(status) {
-  return status.sites.map((x) => {
+  const own = (x) => Number(x.name === status.site), near = reached(status); // this one is the first
+  return status.sites.toSorted((x, y) => own(y) - own(x)).map((x) => {
     const self = x.name === status.site, link = linkTo(status.links ?? [], status.site, x.name);
     const silent = link ? Math.max(link.there.silent_s, link.back.silent_s) : 0, carries = !link || (link.there.state === 'up' && link.back.state === 'up');
-    // A connection may look open for a while after its line is cut: what the cluster is judged by counts.
-    const state = x.state === 'up' && !self && !carries ? (silent > 0 ? `silent for ${lasting(silent)}` : 'coming up') : x.state;
-    const up = state.startsWith('up') ? 'up' : state.startsWith('down') || state.startsWith('silent') ? 'down' : 'other';
-    return { ...x, self, state, up, words: state.replace(/ by .*/, '') };
+    // A connection may look open for a while after its line is cut, and a site may be thought alive: what the cluster is judged by counts.
+    const far = near.has(x.name) || !link ? 'up, through others' : silent > 0 ? `silent for ${lasting(silent)}` : 'coming up';
+    const state = x.state.startsWith('up') && !self && !(x.state === 'up' && carries) ? far : x.state.replace(/^down/, 'not heard'); // whether it is down nobody here knows
+    const up = state.startsWith('up') ? 'up' : /^(not heard|silent)/.test(state) ? 'down' : 'other';
+    return { ...x, self, state, up, linked: state === 'up', words: state.replace(/ by .*/, '') };
   });
 }
 
@@ -31,6 +48,19 @@ export function linksOf(status, before) {
 // linkTo is the link of this site with another one.
 const linkTo = (links, self, name) => links.find((l) => (l.a === name && l.b === self) || (l.b === name && l.a === self));
 
+// apart says in a sentence who does not reach whom, as far as links tell it; '' where they do not.
+export function apart(sites, links) {
+  const self = sites.find((x) => x.self)?.name;
+  const dead = links.filter((l) => l.ab === 'down' && l.ba === 'down'), deaf = links.filter((l) => (l.ab === 'down') !== (l.ba === 'down'));
+  const from = dead.filter((l) => l.a === self || l.b === self).map((l) => (l.a === self ? l.b : l.a));
+  if (from.length > 0 && from.length === sites.length - 1) return `${self} is cut off: nothing comes from ${among(from, 'or')}.`;
+  const said = [];
+  if (from.length) said.push(`${self} and ${among(from)} do not reach each other`);
+  for (const l of dead) if (l.a !== self && l.b !== self) said.push(`${l.a} and ${l.b} do not reach each other`);
+  for (const l of deaf) said.push(l.ab === 'down' ? `${l.b} does not hear ${l.a}` : `${l.a} does not hear ${l.b}`);
+  return said.length ? `${said.slice(0, 3).join('; ')}${said.length > 3 ? `; and ${said.length - 3} links more` : ''}.` : '';
+}
+
 // quick is a time there and back.
 export const quick = (rtt) => `${rtt < 0.00095 ? '<\u202f1' : Math.round(rtt * 1000)}\u202fms`;
 
@@ -49,7 +79,7 @@ export function table(sites, links, open) {
     h('thead', {}, h('tr', {}, ['Site', 'Role', 'State', 'Differs in', 'Heard', 'Link'].map((t) => h('th', { scope: 'col' }, t)))),
     h('tbody', {}, sites.map((x) => {
       const link = linkTo(links, self, x.name);
-      const unknown = !x.self && x.up !== 'up';
+      const unknown = !x.linked;
       const bad = x.up === 'down' ? 'bad' : x.up === 'up' ? 'good' : 'warn';
       return h('tr', {},
         h('th', { scope: 'row' }, h('button', { class: 'plain', 'data-key': `site-${x.name}`, onclick: () => open(x.name) }, x.name)),
@@ -65,7 +95,7 @@ export function table(sites, links, open) {
 export async function detail(site, links, named) {
   const facts = [['Role', site.role], ['State', site.state]];
   for (const link of links.filter((l) => l.a === site.name || l.b === site.name)) {
-    facts.push(['Link', `${link.a} → ${link.b}: ${link.ab}; ${link.b} → ${link.a}: ${link.ba}${link.reason ? ` (${link.reason})` : ''}`]);
+    facts.push(['Link', `${link.a} → ${link.b}: ${link.ab}; ${link.b} → ${link.a}: ${link.ba}${link.reason ? ` (${plain(link.reason)})` : ''}`]);
     if (link.connections && link.ab === 'up' && link.ba === 'up') facts.push(['', `${some(link.connections, 'connection')}, ${(link.rtt * 1000).toFixed(1)}\u202fms there and back, ${(link.loss * 100).toFixed(1)}\u202f% lost lately`]);
   }
   const out = [h('dl', { class: 'facts' }, facts.map(([k, v]) => [h('dt', {}, k), h('dd', {}, v)]))];
@@ -76,7 +106,7 @@ export async function detail(site, links, named) {
   if (differs.total) {
     out.push(h('table', {}, h('thead', {}, h('tr', {}, ['Study', 'Here', 'There', 'For', 'Why'].map((t) => h('th', { scope: 'col' }, t)))),
       h('tbody', {}, differs.studies.map((d) => h('tr', {}, h('th', { scope: 'row' }, named(d)), h('td', { 'data-label': 'Here' }, d.here), h('td', { 'data-label': 'There' }, d.there),
-        h('td', { 'data-label': 'For' }, lasting(d.seconds)), h('td', { 'data-label': 'Why' }, d.why))))));
+        h('td', { 'data-label': 'For' }, lasting(d.seconds)), h('td', { 'data-label': 'Why' }, plain(d.why)))))));
     if (differs.total > differs.studies.length) out.push(h('p', { class: 'quiet' }, `and ${count(differs.total - differs.studies.length)} more: dicomesh diff ${site.name}`));
   }
   return out;
@@ -99,5 +129,5 @@ export function where(study, silent) {
 
 // standing is the state of a study with its reason.
 export function standing(study) {
-  return [stated(study.state), study.provisional && h('b', { class: 'state warn' }, ' provisional output'), study.reason && h('span', {}, ` ${study.reason}`)];
+  return [stated(study.state), study.provisional && h('b', { class: 'state warn' }, ' provisional output'), study.reason && h('span', {}, ` ${plain(study.reason)}`)];
 }

@@ -1,7 +1,7 @@
 // The studies: the list with its search, one study in detail, and what waits and why. Studies are called by their short names, unless the site is configured
 // otherwise; both the name and the UID find them.
 
-import { h, get, put, say, count, some, bytes, stated, glyphs } from './parts.js';
+import { h, get, put, say, count, some, bytes, stated, plain, glyphs } from './parts.js';
 import { question } from './live.js';
 import { where, standing, sitesOf } from './sites.js';
 
@@ -12,7 +12,7 @@ const last = '9223372036854775807'; // above every number of a change
 export class Studies {
   #show; #byUID = false; #state = ''; #rows = []; #asked = 0; #soon; #waits = new Map(); #waitsAsked = 0;
 
-  // show(title, body) opens the dialog.
+  // show(give) opens the dialog with what give gives: a title and content.
   constructor(show) {
     this.#show = show;
     const choice = (value, label) => h('label', {}, h('input', { type: 'radio', name: 'state', value, checked: value === '', onchange: () => this.#choose(value) }), h('span', {}, label));
@@ -63,28 +63,28 @@ export class Studies {
     put(get('list'), n > 0 && h('table', {},
       h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Study'), h('th', { scope: 'col' }, 'State'), ['Series', 'Instances', 'Size'].map((t) => h('th', { scope: 'col', class: 'number' }, t)), h('th', { scope: 'col' }, 'Why'))),
       h('tbody', {}, this.#rows.map((r) => h('tr', {}, h('th', { scope: 'row' }, this.button(r.study, r.name)), cell('State', stated(r.state)), cell('Series', count(r.series)),
-        cell('Instances', count(r.instances)), cell('Size', bytes(r.bytes)), cell('Why', r.reason ?? ''))))));
+        cell('Instances', count(r.instances)), cell('Size', bytes(r.bytes)), cell('Why', plain(r.reason)))))));
   }
 
-  // button is a study by its name; it opens the detail.
-  button(uid, name) {
-    return h('button', { class: this.#byUID ? 'plain uid' : 'plain name', 'data-key': `study-${uid}`, onclick: () => this.open(uid) }, this.#byUID || !name ? uid : name);
+  // button is a study by its name; it opens the detail. key is its own among those around it.
+  button(uid, name, key = `study-${uid}`) {
+    return h('button', { class: this.#byUID ? 'plain uid' : 'plain name', 'data-key': key, onclick: () => this.open(uid) }, this.#byUID || !name ? uid : name);
   }
 
   // open shows one study: where it is.
-  async open(uid) {
-    try {
+  open(uid) {
+    const copied = { said: '' };
+    this.#show(async () => {
       const [study, status] = await Promise.all([question(`/api/v1/studies/${uid}`), question('/api/v1/status')]);
       const silent = new Set(sitesOf(status).filter((x) => !x.self && x.up !== 'up').map((x) => x.name));
-      this.#show(this.#byUID ? study.study : `Study ${study.name}`, this.#detail(study, silent));
-    } catch (error) {
-      this.#show('Study', h('p', {}, error.message));
-    }
+      return [this.#byUID ? study.study : `Study ${study.name}`, this.#detail(study, silent, copied)];
+    });
   }
 
-  #detail(study, silent) {
-    const copied = h('span', { role: 'status' });
-    const copy = () => navigator.clipboard.writeText(study.study).then(() => say(copied, 'copied'), () => say(copied, 'the browser does not let pages copy'));
+  #detail(study, silent, copied) {
+    const answer = h('span', { role: 'status' }, copied.said);
+    const tell = (text) => { copied.said = text; say(document.getElementById('detail-body').querySelector('[role="status"]') ?? answer, text); };
+    const copy = () => navigator.clipboard.writeText(study.study).then(() => tell('copied'), () => tell('the browser does not let pages copy'));
     const list = (title, items) => items.length > 0 && [h('h3', {}, title), h('ul', { class: 'paths' }, items.map((x) => h('li', {}, x)))];
     return [h('p', { class: 'standing' }, standing(study)),
       h('p', {}, `${some(study.instances, 'instance')} in ${some(study.series, 'series', 'series')}, ${bytes(study.bytes)}`),
@@ -92,7 +92,7 @@ export class Studies {
       study.missing_count > 0 && h('p', { class: 'state warn' }, `${some(study.missing_count, 'file')} missing: dicomesh study UID names them`),
       list('Files that do not count', (study.faults ?? []).map((f) => f.reason)),
       study.certificate && h('p', { class: 'quiet' }, `Settled by what ${study.certificate.sites.map((x) => x.site).join(', ')} reported`, study.certificate.exceptions?.length ? `; without ${study.certificate.exceptions.join(', ')}` : '', '.'),
-      h('p', {}, h('button', { onclick: copy }, 'Copy the Study Instance UID'), ' ', copied)];
+      h('p', {}, h('button', { 'data-key': 'copy', onclick: copy }, 'Copy the Study Instance UID'), ' ', answer)];
   }
 
   // waiting shows what is held, incomplete or in conflict, by reason.
@@ -113,6 +113,6 @@ export class Studies {
   #group(state, rows, total) {
     const reasons = Map.groupBy(rows, (r) => r.reason ?? 'no reason is known');
     return h('div', { class: 'group' }, h('h3', {}, stated(state), ' ', h('b', {}, count(total))),
-      [...reasons].map(([why, some]) => h('p', {}, why, ' ', h('span', { class: 'names' }, some.slice(0, 12).map((r) => [this.button(r.study, r.name), ' ']), some.length > 12 && `and ${count(some.length - 12)} more`))));
+      [...reasons].map(([why, some]) => h('p', {}, plain(why), ' ', h('span', { class: 'names' }, some.slice(0, 12).map((r) => [this.button(r.study, r.name), ' ']), some.length > 12 && `and ${count(some.length - 12)} more`))));
   }
 }

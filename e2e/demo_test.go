@@ -20,11 +20,23 @@ func TestDemoInterrupted(t *testing.T) {
 		{"Three sites", os.Interrupt},
 		{"is received at the standby", syscall.SIGTERM},
 		{"noticed at all sites", os.Interrupt},
+		{"Press Enter to go on: the hospital is cut off", os.Interrupt},
 	} {
 		t.Run(c.at, func(t *testing.T) {
 			t.Parallel()
 			folder := t.TempDir()
 			cmd := exec.CommandContext(t.Context(), filepath.Join(binDir(), "dicomesh"), "demo")
+			if strings.Contains(c.at, "Enter") { // somebody who presses it once, and has then seen enough
+				cmd.Args = append(cmd.Args, "--step")
+				enter, err := cmd.StdinPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer enter.Close()
+				if _, err := enter.Write([]byte("\n")); err != nil {
+					t.Fatal(err)
+				}
+			}
 			cmd.Env = append(os.Environ(), "TMPDIR="+folder, "HOME="+filepath.Join(folder, "nowhere"))
 			var complaints strings.Builder
 			cmd.Stderr = &complaints
@@ -47,6 +59,9 @@ func TestDemoInterrupted(t *testing.T) {
 			}
 			if err := cmd.Wait(); !sent || cmd.ProcessState.ExitCode() != 1 {
 				t.Fatalf("interrupted: %v, ends with %v after\n%s\n%s", sent, err, seen, complaints.String())
+			}
+			if strings.Contains(c.at, "Enter") && strings.Contains(seen, "The hospital is cut off\n") {
+				t.Errorf("it did not wait:\n%s", seen)
 			}
 			if left, err := os.ReadDir(folder); err != nil || len(left) != 0 {
 				t.Errorf("left behind: %v, %v", left, err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"os"
 
@@ -9,6 +10,7 @@ import (
 
 // demoCommand shows what dicomesh does.
 type demoCommand struct {
+	Step bool `help:"Wait for Enter before each part of it, so that there is time to look at the sites' pages."`
 	Keep bool `help:"Leave the three sites running until interrupted, to look at their pages, and their folder afterwards."`
 }
 
@@ -20,6 +22,7 @@ that all hold the same and give back what they took. It takes about a minute, ne
 Examples:
 
     dicomesh demo
+    dicomesh demo --step
     dicomesh demo --keep`
 }
 
@@ -33,5 +36,24 @@ func (c *demoCommand) Run(ctx context.Context, t *terminal) error {
 	if t.shown {
 		config.Live = t.out
 	}
+	if c.Step {
+		config.Next = enters(ctx)
+	}
 	return demo.Run(ctx, config)
+}
+
+// enters is sent a value for each line that is typed, and closed when nobody types any more. Reading a terminal cannot be interrupted: it ends with the program.
+func enters(ctx context.Context) <-chan struct{} {
+	typed := make(chan struct{})
+	go func() {
+		defer close(typed)
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			select {
+			case typed <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return typed
 }

@@ -20,6 +20,8 @@ type Config struct {
 	Keep    bool   // leave the sites running in the end, until ctx ends, and their folder afterwards
 	Out     io.Writer
 	Live    io.Writer // a terminal, on which one line tells how far the sites are while they work; nil for none
+	// Next is taken from before each part of the story but the first, so that there is time to look at the pages; closed, it goes on by itself. nil: it never waits.
+	Next <-chan struct{}
 }
 
 // demo is one run.
@@ -29,6 +31,7 @@ type demo struct {
 	cuts   *cuts
 	sites  []*site // hospital, centre, standby
 	began  time.Time
+	paused time.Duration // for whoever looks on
 	took   []measured
 }
 
@@ -49,12 +52,39 @@ func Run(ctx context.Context, c Config) (err error) {
 	}
 	d := &demo{config: c, folder: folder, cuts: newCuts(), began: time.Now()}
 	defer func() { err = errors.Join(err, d.cleanUp(err != nil && ctx.Err() == nil)) }()
-	for _, step := range []func(context.Context) error{d.join, d.receive, d.cut, d.heal, d.prove} {
-		if err := step(ctx); err != nil {
+	if err := d.join(ctx); err != nil {
+		return err
+	}
+	for _, part := range []struct {
+		next string
+		tell func(context.Context) error
+	}{
+		{"a study is received at each site", d.receive}, {"the hospital is cut off", d.cut}, {"the cut is mended", d.heal}, {"the proof", d.prove},
+	} {
+		if err := d.pause(ctx, part.next); err != nil {
+			return err
+		}
+		if err := part.tell(ctx); err != nil {
 			return err
 		}
 	}
 	return d.end(ctx)
+}
+
+// pause waits until whoever looks on has seen enough, if they asked for that.
+func (d *demo) pause(ctx context.Context, next string) error {
+	if d.config.Next == nil {
+		return nil
+	}
+	d.say("\n  Look at the pages. Press Enter to go on: %s.", next)
+	began := time.Now()
+	defer func() { d.paused += time.Since(began) }()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-d.config.Next:
+		return nil
+	}
 }
 
 // cleanUp ends everything and removes the folder, unless something failed that somebody may want to look into, or it is to be kept.
@@ -133,7 +163,7 @@ func (d *demo) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.measure("made, joined with tokens, and whole", time.Since(began))
+	d.measure("a cluster made, two sites joined by tokens, all linked: whole", time.Since(began))
 	return d.pages(ctx)
 }
 
@@ -161,7 +191,11 @@ func (d *demo) send(ctx context.Context, first int, to ...*site) error {
 	}
 	for i, s := range to {
 		from := studies[first+i]
-		d.say("  %s is received at the %s", filepath.Base(from), s.name)
+		files, bytes, err := weight(from)
+		if err != nil {
+			return err
+		}
+		d.say("  %s is received at the %s: %d files, %.1f MB", filepath.Base(from), s.name, files, float64(bytes)/1e6)
 		if err := os.CopyFS(filepath.Join(s.data, "inbox", filepath.Base(from)), os.DirFS(from)); err != nil {
 			return err
 		}
@@ -179,7 +213,7 @@ func (d *demo) receive(ctx context.Context) error {
 	if err := d.send(ctx, 0, d.sites...); err != nil {
 		return err
 	}
-	return d.settled(ctx, 3, "replicated, regenerated and settled at all sites", began)
+	return d.settled(ctx, 3, "all three copied to all sites, published there, and settled", began)
 }
 
 // settled waits until all sites say that so many studies are settled.
@@ -244,7 +278,7 @@ func (d *demo) cut(ctx context.Context) error {
 	if err := d.all(ctx, func(x admin.Status) (string, bool) { return x.State, x.State == "split" }); err != nil {
 		return err
 	}
-	d.measure("noticed at all sites", time.Since(began))
+	d.measure("the cut noticed at all sites", time.Since(began))
 	for _, s := range d.sites {
 		status, err := s.client.Status(ctx)
 		if err != nil {
@@ -262,8 +296,9 @@ func (d *demo) cut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.measure("held on both sides, and replicated as far as links allow", time.Since(began))
-	d.say("  what was settled before stays published: nothing of it has changed")
+	d.measure("both held, and the centre's copied as far as links allow", time.Since(began))
+	d.say("  Nobody is shown half of the truth: a study that changes now waits, and says why.")
+	d.say("  What was settled before stays published, and has not changed.")
 	return nil
 }
 
@@ -274,7 +309,7 @@ func (d *demo) heal(ctx context.Context) error {
 	for _, s := range d.sites[1:] {
 		d.cuts.set(d.sites[0].name, s.name, false)
 	}
-	return d.settled(ctx, 5, "linked, level and settled again, by themselves", began)
+	return d.settled(ctx, 5, "linked again, level and settled, by themselves", began)
 }
 
 // end prints what was measured, and waits if the sites are to be kept.
@@ -283,9 +318,10 @@ func (d *demo) end(ctx context.Context) error {
 	for _, m := range d.took {
 		d.say("%6.1f s  %s", m.time.Seconds(), m.what)
 	}
-	d.say("%6.1f s  altogether", time.Since(d.began).Seconds())
+	d.say("%6.1f s  altogether", (time.Since(d.began) - d.paused).Seconds())
 	if !d.config.Keep {
-		d.say("\nEverything is removed again. With --keep the sites go on, and you can look at their pages.")
+		d.say("\nEverything is removed again. With --step it waits before each part, so that you can")
+		d.say("look at the sites' pages; with --keep the sites go on in the end.")
 		return nil
 	}
 	d.say("\nThe sites go on until you interrupt this (Ctrl-C):")

@@ -70,9 +70,25 @@ func sums(folder string) (all []string, err error) {
 	return all, err
 }
 
+// weight is how many files a folder has, and how many bytes they have.
+func weight(folder string) (files int, bytes int64, err error) {
+	err = filepath.WalkDir(folder, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			files, bytes = files+1, bytes+info.Size()
+		}
+		return err
+	})
+	return files, bytes, err
+}
+
 // prove holds, from outside, that all sites have the same archive and the same DICOMweb files, that every file comes out as it went in, and that every hash is right.
 func (d *demo) prove(ctx context.Context) error {
 	d.heading("The proof, from what lies in the folders")
+	d.say("  %-9s  %-27s  %s", "", "archive", "DICOMweb files")
 	var first [2]string
 	for i, s := range d.sites {
 		archive, files, err := content(filepath.Join(s.data, "tree", "studies"))
@@ -86,7 +102,7 @@ func (d *demo) prove(ctx context.Context) error {
 		if i == 0 {
 			first = [2]string{archive, current}
 		}
-		d.say("%-9s archive %s, %d files    DICOMweb %s, %d files", s.name, archive, files, current, web)
+		d.say("  %-9s  %s  %4d files  %s  %4d files", s.name, archive, files, current, web)
 		if first != [2]string{archive, current} {
 			return fmt.Errorf("%s does not hold what %s does", s.name, d.sites[0].name)
 		}
@@ -94,7 +110,8 @@ func (d *demo) prove(ctx context.Context) error {
 			return err
 		}
 	}
-	d.say("equal at all sites, and every hash of every file is right")
+	d.say("  All sites hold the same: one digest over the names and contents of all files.")
+	d.say("  dicomesh verify --deep has read every byte at each of them and found no fault.")
 	last := d.sites[len(d.sites)-1]
 	out := filepath.Join(d.folder, "exported")
 	if _, err := run(ctx, d.config.Program, "export", "--tree", filepath.Join(last.data, "tree"), "--out", out); err != nil {
@@ -111,6 +128,6 @@ func (d *demo) prove(ctx context.Context) error {
 	if !slices.Equal(before, after) {
 		return fmt.Errorf("%d files went in, and what comes out at %s are %d others", len(before), last.name, len(after))
 	}
-	d.say("all %d files come out at %s as they went in elsewhere: equal SHA-256", len(after), last.name)
+	d.say("  All %d files that were received anywhere come out at the %s with the same SHA-256.", len(after), last.name)
 	return nil
 }

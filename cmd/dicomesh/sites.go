@@ -17,7 +17,8 @@ type sitesCommand struct {
 
 // Help is shown by dicomesh sites --help.
 func (sitesCommand) Help() string {
-	return `Lists the sites of the cluster as this one knows them: whether they are up, when they were last heard, and what they lack or have that this site has not.
+	return `Lists the sites of the cluster as this one knows them: whether they are up, when they were last heard, and what they have not got of what others have: how many studies,
+at most how many bytes, and for how long. Then every link that is expected, each way.
 
 Examples:
 
@@ -39,32 +40,39 @@ func (c *sitesCommand) Run(ctx context.Context, t *terminal) error {
 		case c.JSON:
 			return t.encode(status.Sites)
 		}
-		printSites(t, status.Sites)
+		printSites(t, status.Site, status.Sites)
 		printLines(t, status.Links)
 		printAlarms(t, status.Alarms)
 		return nil
 	})
 }
 
-// printSites prints sites for people.
-func printSites(t *terminal, sites []admin.Site) {
-	list := t.table("SITE", "ROLE", "STATE", "LAST HEARD", "DIFFERS IN")
-	for i, site := range sites {
-		heard, differs := "", "nothing"
-		switch {
-		case i == 0 && site.LastSeen == 0 && len(site.Links) == 0, site.LastSeen == 0 && site.State == "up" && len(site.Links) == 0:
-			differs = ""
-		case site.LastSeen > 0:
-			heard = fmt.Sprintf("%.0f s ago", site.LastSeen)
-		default:
-			heard, differs = "never", "not known"
-		}
-		if n := site.Lag.Studies; n > 0 {
-			differs = fmt.Sprintf("%d studies, %s, for %.0f s", n, size(site.Lag.Bytes), site.Lag.Seconds)
-		}
-		list.AppendRow([]any{site.Name, site.Role, site.State, heard, differs})
+// printSites prints sites for people, as the site own knows them.
+func printSites(t *terminal, own string, sites []admin.Site) {
+	list := t.table("SITE", "ROLE", "STATE", "LAST HEARD", "LACKS")
+	narrow(list, t.columns(), len("standby"), 15, len("599 min ago"), 20)
+	for _, site := range sites {
+		list.AppendRow([]any{site.Name, site.Role, site.State, heardWords(own, site), lacksWords(own, site)})
 	}
 	list.Render()
+}
+
+func heardWords(own string, s admin.Site) string {
+	switch {
+	case s.Name == own:
+		return "this site"
+	case s.LastSeen > 0:
+		return ago(s.LastSeen) + " ago"
+	}
+	return "never"
+}
+
+// lacksWords is what a site has not got of what the others have: of a site that was never heard nobody knows.
+func lacksWords(own string, s admin.Site) string {
+	if s.Name != own && s.LastSeen == 0 && s.Lag.Studies == 0 {
+		return "not known"
+	}
+	return lagWords(s.Lag.Studies, s.Lag.Bytes, s.Lag.Seconds)
 }
 
 // printLines prints every link that is expected, each direction with the age of its last word.
@@ -74,6 +82,7 @@ func printLines(t *terminal, lines []admin.Line) {
 	}
 	fmt.Fprintln(t.out)
 	list := t.table("FROM", "TO", "STATE", "LAST WORD")
+	narrow(list, t.columns(), 28, len("unknown"), len("599.9 min ago"))
 	for _, l := range lines {
 		list.AppendRow(append([]any{l.A, l.B}, wayWords(l.There)...))
 		list.AppendRow(append([]any{l.B, l.A}, wayWords(l.Back)...))
@@ -85,13 +94,16 @@ func wayWords(w admin.Way) []any {
 	if w.Silent < 0 {
 		return []any{w.State, "none yet"}
 	}
+	if w.Silent >= 600 {
+		return []any{w.State, ago(w.Silent) + " ago"}
+	}
 	return []any{w.State, fmt.Sprintf("%.1f s ago", w.Silent)}
 }
 
 // printAlarms prints what is odd about the roster: who operates the cluster must look at it.
 func printAlarms(t *terminal, alarms []admin.Alarm) {
 	for _, a := range alarms {
-		fmt.Fprintf(t.out, "%-9s %s: %s\n", "alarm", a.Site, a.Reason)
+		fmt.Fprint(t.out, field("alarm", a.Site+": "+a.Reason, t.columns()))
 	}
 }
 
@@ -105,8 +117,15 @@ type diffCommand struct {
 
 // Help is shown by dicomesh diff --help.
 func (diffCommand) Help() string {
-	return `Says which studies another site holds otherwise than this one, since when, and what keeps them from becoming the same. Exit code 1 if any differs, or if that
-is not known because there is no link.
+	return `Says which studies another site holds otherwise than this one, since when, and what keeps them from becoming the same:
+
+on its way    it is being fetched, or waits for its turn
+refused       what came was not what was asked for; it is asked for again, later and later
+no source     none of the sites that are reached has all of it
+held back     a disk is below its watermark
+no link       what is known of the site is from before
+
+Exit code 1 if any study differs, or if that is not known because there is no link.
 
 Example:
 
@@ -141,24 +160,38 @@ func (c *diffCommand) Run(ctx context.Context, t *terminal) error {
 
 // printDiff prints a difference for people.
 func printDiff(t *terminal, d admin.Diff) {
+	columns := t.columns()
+	said := "no link: what is known is from before"
 	switch {
 	case !d.Linked:
-		fmt.Fprintf(t.out, "%s  no link: what is known is from before\n", d.Site)
 	case d.Level && d.Total == 0:
-		fmt.Fprintf(t.out, "%s  level: it holds the same of every study\n", d.Site)
+		said = "level: it holds the same of every study"
+	case d.Total == 1:
+		said = "1 study differs"
 	default:
-		fmt.Fprintf(t.out, "%s  %d studies differ\n", d.Site, d.Total)
+		said = fmt.Sprintf("%d studies differ", d.Total)
 	}
+	fmt.Fprintln(t.out, flow(d.Site+"  "+said, columns, ""))
 	if !d.Dated.IsZero() {
-		fmt.Fprintf(t.out, "%s  held its index against its disk at %s\n", d.Site, d.Dated.Local().Format(time.DateTime))
+		fmt.Fprintln(t.out, flow(d.Site+"  held its index against its disk at "+d.Dated.Local().Format(time.DateTime), columns, ""))
 	}
-	if len(d.Studies) == 0 {
-		return
-	}
-	list := t.table("STUDY", "HERE", "THERE", "SINCE", "WHY")
-	columns := max(t.width()-len("incomplete  incomplete  1,000 s  it lacks something that is here  "), 16)
 	for _, x := range d.Studies {
-		list.AppendRow([]any{fit(x.Study, columns), x.Here, x.There, fmt.Sprintf("%.0f s", x.Seconds), x.Why})
+		fmt.Fprint(t.out, differenceText(x, columns))
 	}
-	list.Render()
+	if more := d.Total - len(d.Studies); more > 0 {
+		fmt.Fprintf(t.out, "and %d more: --limit shows them\n", more)
+	}
+}
+
+// differenceText is a study that differs, for people: it, how it differs, and why.
+func differenceText(x admin.Difference, columns int) string {
+	lacks := "differs"
+	switch {
+	case x.Lacks:
+		lacks = "missing there"
+	case x.Here == "nothing":
+		lacks = "missing here"
+	}
+	const below = "    "
+	return x.Study + "\n" + below + flow(fmt.Sprintf("%s for %s: %s here, %s there", lacks, ago(x.Seconds), x.Here, x.There), columns, below) + "\n" + below + flow(x.Why, columns, below) + "\n"
 }

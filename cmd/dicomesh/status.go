@@ -52,28 +52,21 @@ func (c *statusCommand) Run(ctx context.Context, t *terminal) error {
 
 // printStatus prints a status for people, in lines of 80 columns where names allow.
 func printStatus(t *terminal, s admin.Status) error {
-	fmt.Fprintf(t.out, "%s is %s since %s\n", s.Site, s.State, s.Since.Local().Format(time.DateTime))
+	columns := t.columns()
+	fmt.Fprintln(t.out, flow(fmt.Sprintf("%s is %s since %s", s.Site, s.State, s.Since.Local().Format(time.DateTime)), columns, ""))
 	for _, line := range []struct{ name, text string }{
 		{"agent", unless(s.Agent, admin.Running)}, {"reason", s.Reason}, {"cluster", s.Cluster}, {"tree", s.Watch.Unreachable}, {"studies", studyWords(s.Studies)}, {"inbox", inboxWords(s.Inbox)},
 		{"lists", combinedWords(s.Combining)},
 		{"disk", diskWords(s.Disk)}, {"files", rescanWords(s.Watch)}, {"watching", s.Watch.Limited}, {"page", s.Page},
 	} {
-		if line.text != "" {
-			fmt.Fprintf(t.out, "%-9s %s\n", line.name, line.text)
-		}
+		fmt.Fprint(t.out, field(line.name, line.text, columns))
 	}
 	printAlarms(t, s.Alarms)
-	if len(s.Removed) > 0 {
-		fmt.Fprintf(t.out, "%-9s %s\n", "removed", strings.Join(s.Removed, ", "))
-	}
+	fmt.Fprint(t.out, field("removed", strings.Join(s.Removed, ", "), columns))
 	if len(s.Sites) < 2 {
 		return nil
 	}
-	sites := t.table("SITE", "ROLE", "STATE", "LAST SEEN", "LAG")
-	for _, site := range s.Sites {
-		sites.AppendRow([]any{site.Name, site.Role, site.State, fmt.Sprintf("%.0f s ago", site.LastSeen), fmt.Sprintf("%d studies, %s", site.Lag.Studies, size(site.Lag.Bytes))})
-	}
-	sites.Render()
+	printSites(t, s.Site, s.Sites)
 	return nil
 }
 

@@ -116,8 +116,8 @@ type Alarm struct {
 // Lag is what a site has not got of what the others have.
 type Lag struct {
 	Studies int     `json:"studies"`
-	Bytes   int64   `json:"bytes"`
-	Seconds float64 `json:"seconds"`
+	Bytes   int64   `json:"bytes"`   // at most: of a study of which it has a part, all that is here
+	Seconds float64 `json:"seconds"` // since when the oldest of them differs
 }
 
 // Diff is what another site holds otherwise than this one.
@@ -136,8 +136,9 @@ type Difference struct {
 	Study   string  `json:"study"`
 	Here    string  `json:"here"` // nothing, incomplete or complete
 	There   string  `json:"there"`
+	Lacks   bool    `json:"lacks"`   // the other site has not got something that is here, as far as is known
 	Seconds float64 `json:"seconds"` // since when
-	Why     string  `json:"why"`
+	Why     string  `json:"why"`     // on its way, refused, no source, held back, no link: a word or two, and more
 }
 
 // Studies counts studies. Each is in one state; Total is the sum.
@@ -266,7 +267,13 @@ type Holder struct {
 	Level    bool   `json:"level"` // it holds the same as this site
 	Complete bool   `json:"complete"`
 	Durable  bool   `json:"durable"`
+	// Why is why it is not safe there, or not known to be, in words; Waived says that nobody waits for the site: an operator said that it is down.
+	Why    string `json:"why,omitempty"`
+	Waived bool   `json:"waived,omitempty"`
 }
+
+// Safe reports whether the study would survive at that site alone.
+func (h Holder) Safe() bool { return h.Level && h.Complete && h.Durable }
 
 // Fault is a file that does not count, and why.
 type Fault struct {

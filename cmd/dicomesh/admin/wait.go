@@ -134,8 +134,8 @@ func (s *Server) studyWanting(ctx context.Context, what Condition, words []strin
 	}
 	if what.Level {
 		for _, h := range study.Holders {
-			if !h.Level || !h.Complete || !h.Durable {
-				words = append(words, h.Site+" has not got all of it")
+			if !h.Safe() && !h.Waived {
+				words = append(words, strings.TrimSuffix(h.Site+" has not got all of it: "+h.Why, ": "))
 			}
 		}
 	}

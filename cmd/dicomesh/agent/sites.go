@@ -4,16 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin"
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/audit"
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/events"
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/agent/mesh"
+	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/gossip"
 	"github.com/dicomesh/dicomesh/gossip/identity"
 	"github.com/dicomesh/dicomesh/gossip/reach"
 	"github.com/dicomesh/dicomesh/gossip/roster"
+	"github.com/dicomesh/dicomesh/settle"
 	"github.com/dicomesh/dicomesh/syncer"
 	"github.com/dicomesh/dicomesh/syncer/wire"
 )
@@ -28,6 +32,7 @@ func (s *site) sites() []admin.Site {
 	for _, x := range s.mesh.Sites() {
 		row := admin.Site{Name: x.Row.Name, Role: string(x.Row.Role), State: stateOf(x, s.config.Machine.Wall()), Links: []admin.Link{}}
 		if x.Self {
+			row.Lag = s.ownLag()
 			all = append(all, row)
 			continue
 		}
@@ -122,12 +127,35 @@ func (s *site) lag(name string, known syncer.SiteStatus) admin.Lag {
 	const most = 1000 // whose bytes are added up: beyond that the number of studies says enough
 	differ, _ := s.syncer.Differences(name, most)
 	for _, d := range differ {
-		if row, has, err := s.index.Study(s.workCtx, d.Study); err == nil && has && d.Theirs.Leaf == (wire.StudyState{}).Leaf {
+		if row, has, err := s.index.Study(s.workCtx, d.Study); err == nil && has && d.Lacks {
 			lag.Bytes += row.Bytes
 		}
 	}
 	if len(differ) > 0 {
 		lag.Seconds = time.Since(differ[0].Since).Seconds()
+	}
+	return lag
+}
+
+// ownLag is what this site lacks of what the others hold, as far as it is known. How many bytes that are nobody has said.
+func (s *site) ownLag() (lag admin.Lag) {
+	wants, oldest := map[dedup.UID]bool{}, time.Time{}
+	for name, known := range s.syncer.Status().Sites {
+		if known.Behind == 0 {
+			continue
+		}
+		differ, _ := s.syncer.Differences(name, math.MaxInt)
+		for _, d := range differ {
+			if d.Lacks || held(d.Theirs) == "nothing" {
+				continue
+			}
+			if wants[d.Study] = true; oldest.IsZero() || d.Since.Before(oldest) {
+				oldest = d.Since
+			}
+		}
+	}
+	if lag.Studies = len(wants); lag.Studies > 0 {
+		lag.Seconds = time.Since(oldest).Seconds()
 	}
 	return lag
 }
@@ -148,10 +176,51 @@ func (s *site) diff(_ context.Context, name string, most int) (admin.Diff, error
 	differ, total := s.syncer.Differences(name, most)
 	out.Total = total
 	for _, d := range differ {
-		x := admin.Difference{Study: d.Study.String(), Here: held(d.Mine), There: held(d.Theirs), Seconds: time.Since(d.Since).Seconds(), Why: d.Why}
+		x := admin.Difference{Study: d.Study.String(), Here: held(d.Mine), There: held(d.Theirs), Lacks: d.Lacks, Seconds: time.Since(d.Since).Seconds(), Why: d.Why}
 		out.Studies = append(out.Studies, x)
 	}
 	return out, nil
+}
+
+// holders are the other sites, and what each says that it holds of a study.
+func (s *site) holders(known settle.StudyStatus) (all []admin.Holder) {
+	if s.mesh == nil {
+		return nil
+	}
+	for _, x := range s.mesh.Sites() {
+		if x.Self {
+			continue
+		}
+		h := admin.Holder{Site: x.Row.Name}
+		n := slices.IndexFunc(known.Others, func(o settle.SiteReport) bool { return o.Site == h.Site })
+		if n < 0 {
+			h.Waived, h.Why = !x.Row.Counts(s.config.Machine.Wall()), stateOf(x, s.config.Machine.Wall())
+		} else {
+			o := known.Others[n]
+			h.Level, h.Complete, h.Durable = o.Lacking == 0 && o.Leaf == known.Leaf, o.Complete, o.Durable
+		}
+		if !h.Safe() && !h.Waived {
+			h.Why = s.unsafe(x, known.Study)
+		}
+		all = append(all, h)
+	}
+	return all
+}
+
+// unsafe is why a study is not known to be safe at another site.
+func (s *site) unsafe(x mesh.Site, study dedup.UID) string {
+	known := s.syncer.Status().Sites[x.Row.Name]
+	switch d, differs := s.syncer.Difference(x.Row.Name, study); {
+	case !known.Up && x.Link.Heard.IsZero():
+		return "no link: it has not been heard since the start of this agent"
+	case !known.Up:
+		return fmt.Sprintf("no link: it was last heard %.0f s ago", time.Since(x.Link.Heard).Seconds())
+	case differs:
+		return d.Why
+	case known.Said == nil || !known.Compared:
+		return "it has not been compared with this site since the link came up"
+	}
+	return "neither has all of it"
 }
 
 // held is what a site holds of a study, in a word.

@@ -93,10 +93,7 @@ func (s *site) Study(ctx context.Context, uid dedup.UID) (admin.Study, error) {
 	}
 	out := admin.Study{Row: rowOf(row, known), Provisional: known.Provisional != dedup.Digest{} && known.Provisional != known.Published, Missing: []string{}}
 	out.Study, out.Certificate = uid.String(), evidence(known.Certificate)
-	out.Holders = []admin.Holder{{Site: s.mark.Site, Level: true, Complete: row.Complete, Durable: true}}
-	for _, o := range known.Others {
-		out.Holders = append(out.Holders, admin.Holder{Site: o.Site, Level: o.Lacking == 0 && o.Leaf == known.Leaf, Complete: o.Complete, Durable: o.Durable})
-	}
+	out.Holders = append([]admin.Holder{{Site: s.mark.Site, Level: true, Complete: row.Complete, Durable: true}}, s.holders(known)...)
 	return out, s.wants(ctx, uid, &out)
 }
 

@@ -8,7 +8,9 @@ import (
 )
 
 // TestClusterCut cuts the links of three sites to the one that all of them dial, each in another way, while they fetch from it; gives all of them new studies; waits until
-// every site has declared the others dead; and heals the links. All are level within 30 s by themselves, and nothing has come twice.
+// every site has declared the others dead; and heals the links. All are level within 30 s by themselves, and nothing has come twice. A longer cut:
+//
+//	DICOMESH_CUT=3m go test ./e2e -run TestClusterCut$ -v
 func TestClusterCut(t *testing.T) {
 	t.Parallel()
 	c := foundCluster(t, "hub")
@@ -25,6 +27,7 @@ func TestClusterCut(t *testing.T) {
 	for _, name := range spokes {
 		eventually(t, time.Minute, name+" has begun", func() bool { return c.net.received(name, "hub") > 600_000 })
 	}
+	lasts, began := length(t, "DICOMESH_CUT"), time.Now()
 	c.net.cut("hub", "both")
 	c.net.set("from", "hub", func(p *track) { p.cut = true })
 	c.net.set("hub", "to", func(p *track) { p.cut = true })
@@ -34,6 +37,8 @@ func TestClusterCut(t *testing.T) {
 	for _, s := range c.all() {
 		eventually(t, 3*time.Minute, s.name+" has given up the others", func() bool { return s.logged("event=down") && s.logged("Marking ") && s.has(own[s.name]) })
 	}
+	eventually(t, lasts+time.Minute, "the cut has lasted as long as it should", func() bool { return time.Since(began) >= lasts })
+	cut := time.Since(began)
 	for _, name := range spokes {
 		c.net.both("hub", name, func(p *track) { p.cut = false })
 	}
@@ -49,9 +54,24 @@ func TestClusterCut(t *testing.T) {
 		if s == hub {
 			lacked -= weightOf(t, first)
 		}
-		t.Logf("%s: level %v after the cut, %.3f times what it lacked was received", s.name, took.Round(time.Millisecond), float64(c.net.received(s.name, ""))/float64(lacked))
+		came := c.net.received(s.name, "")
+		t.Logf("%s: level %v after a cut of %v; it lacked %d bytes, and %d have come, %.3f times", s.name, took.Round(time.Millisecond), cut.Round(time.Second), lacked, came, float64(came)/float64(lacked))
 		c.once(s.name, lacked)
 	}
+}
+
+// length is how long something lasts at least: no time, unless the environment says otherwise.
+func length(t *testing.T, variable string) time.Duration {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		t.Fatalf("%s=%q is no length of time", variable, text)
+	}
+	return d
 }
 
 // has reports whether the site has taken all files of a folder.

@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -69,55 +71,99 @@ func (n *netspaces) run(name string, args ...string) {
 	}
 }
 
-// TestClusterNetspaces has two sites in network namespaces of their own, cuts the line between them in full, then one way, then has it lose 5 % of its packets, by the kernel's own
-// filter, while both get new studies. After each they are level by themselves.
-func TestClusterNetspaces(t *testing.T) {
-	t.Parallel()
-	n := newNetspaces(t)
-	c := &cluster{t: t, sites: map[string]*member{}}
-	for _, name := range []string{"a", "b"} {
-		address := n.site(name) + ":4242"
+// dropped is how many packets the counting rules of a site's namespace have met.
+func (n *netspaces) dropped(name string) (packets int) {
+	n.t.Helper()
+	out, err := exec.Command("ip", "netns", "exec", n.prefix+name, "nft", "list", "ruleset").CombinedOutput()
+	if err != nil {
+		n.t.Fatalf("nft list ruleset: %v: %s", err, out)
+	}
+	for _, m := range regexp.MustCompile(`counter packets (\d+)`).FindAllSubmatch(out, -1) {
+		k, err := strconv.Atoi(string(m[1]))
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		packets += k
+	}
+	return packets
+}
+
+// cluster makes sites that are each in a namespace of its own, the first one founding the cluster. It returns their addresses.
+func (n *netspaces) cluster(names ...string) (c *cluster, addresses map[string]string) {
+	n.t.Helper()
+	c, addresses = &cluster{t: n.t, sites: map[string]*member{}}, map[string]string{}
+	for _, name := range names {
+		addresses[name] = n.site(name)
+		at := addresses[name] + ":4242"
 		s := c.add(name)
 		s.space = n.prefix + name
 		args := []string{"join", "--site", name}
-		if name == "a" {
+		if name == names[0] {
 			args = []string{"init", "--cluster", "test", "--site", name}
 		}
-		args = append(args, "--data", s.dir, "--listen", address, "--address", address)
-		if name == "b" {
-			args = append(args, c.token("a"))
+		args = append(args, "--data", s.dir, "--listen", at, "--address", at)
+		if name != names[0] {
+			args = append(args, c.token(names[0]))
 		}
 		n.run("ip", append([]string{"netns", "exec", s.space, filepath.Join(binDir(), "dicomesh")}, args...)...)
 		s.run()
 	}
+	return c, addresses
+}
+
+// TestClusterNetspaces has three sites in network namespaces of their own, and lets the kernel's own filter at one of them cut it off in full, cut the way to it from one of the others, cut it
+// from one of them altogether, lose 5 % of its packets, and give it a line of 4 Mbit/s, while two of the three get new studies. Each time the filter has dropped packets, the sites say what
+// the cluster is, and all are level by themselves.
+func TestClusterNetspaces(t *testing.T) {
+	t.Parallel()
+	n := newNetspaces(t)
+	c, addresses := n.cluster("a", "b", "c")
 	c.whole()
 	const table, in, out = "add table inet t", "add chain inet t in { type filter hook input priority 0 ; }", "add chain inet t out { type filter hook output priority 0 ; }"
-	a, b, studies := c.sites["a"], c.sites["b"], 0
+	from, to := "add rule inet t in ip saddr "+addresses["a"]+" meta l4proto udp counter drop", "add rule inet t out ip daddr "+addresses["a"]+" meta l4proto udp counter drop"
+	const rate = 500_000 // bytes a second
 	var given []string
+	studies := 0
 	for i, tt := range []struct {
 		name  string
 		rules []string
-		cut   bool
+		says  string // what all three say that the cluster is; "" where nothing is cut
+		slow  bool
 	}{
-		{"a full cut", []string{table, in, out, "add rule inet t in meta l4proto udp drop", "add rule inet t out meta l4proto udp drop"}, true},
-		{"a cut of one way", []string{table, in, "add rule inet t in udp dport 4242 drop"}, true},
-		{"5 % lost", []string{table, in, "add rule inet t in meta l4proto udp numgen random mod 100 < 5 drop"}, false},
+		{"c is cut off", []string{"add rule inet t in meta l4proto udp counter drop", "add rule inet t out meta l4proto udp counter drop"}, "split", false},
+		{"a is not heard at c", []string{from}, "partial", false},
+		{"a and c are cut from each other", []string{from, to}, "partial", false},
+		{"c loses 5 %", []string{"add rule inet t in meta l4proto udp numgen random mod 100 < 5 counter drop"}, "", false},
+		{"c has 4 Mbit/s", []string{fmt.Sprintf("add rule inet t in meta l4proto udp limit rate over %d bytes/second burst %d bytes counter drop", rate, rate/5)}, "", true},
 	} {
-		n.rules("b", tt.rules...)
-		one := sampled(t, "--studies", "1", "--instances", fmt.Sprint(5+2*i))
-		other := sampled(t, "--studies", "1", "--instances", fmt.Sprint(6+2*i))
+		n.rules("c", append([]string{table, in, out}, tt.rules...)...)
+		one, other := noisy(t, "--studies", "1", "--series", "1", "--instances", fmt.Sprint(9+2*i), "--size", "256"), sampled(t, "--studies", "1", "--instances", fmt.Sprint(6+2*i))
 		given = append(given, one, other)
-		a.drop(one)
-		b.drop(other)
-		if tt.cut {
-			for _, s := range c.all() {
-				eventually(t, time.Minute, s.name+" says that the cluster is split: "+tt.name, func() bool { return s.status().State == "split" })
-			}
-			n.rules("b")
-		}
 		studies += 2
-		t.Logf("%s: level after %v", tt.name, c.level(time.Minute, studies).Round(time.Millisecond))
+		began := time.Now()
+		c.sites["a"].drop(one)
+		c.sites["c"].drop(other)
+		if tt.says != "" {
+			for _, s := range c.all() {
+				eventually(t, time.Minute, s.name+" says that the cluster is "+tt.says+": "+tt.name, func() bool { return s.now().State == tt.says })
+			}
+		}
+		if tt.says != "split" {
+			c.level(time.Minute, studies)
+			eventually(t, time.Minute, "c has all of what a has", func() bool { return c.sites["c"].holdsOf(c.sites["a"], 9+2*i) })
+		}
+		took, dropped := time.Since(began), n.dropped("c")
+		n.rules("c")
+		t.Logf("%s: level after %v, %d packets dropped, level %v after the end of it", tt.name, took.Round(time.Millisecond), dropped, c.level(time.Minute, studies).Round(time.Millisecond))
+		if dropped == 0 {
+			t.Errorf("%s: the filter has dropped nothing", tt.name)
+		}
+		// The kernel lets a second's worth and the burst through at once.
+		if least := time.Duration(float64(weightOf(t, one)-rate-rate/5) / rate * float64(time.Second)); tt.slow && took < least {
+			t.Errorf("%s: %v for what takes %v at that rate", tt.name, took, least)
+		}
 	}
+	c.whole()
 	c.settledAll() // a study may be level before all of it has come
 	c.level(time.Minute, studies)
 	c.sound(sums(t, given...))

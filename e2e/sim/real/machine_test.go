@@ -269,6 +269,7 @@ func (s *site) machine(opened chan<- opening) *agent.Machine {
 		},
 		Port:  s.port,
 		Clock: s.reading,
+		Wall:  func() time.Time { return time.Now().Add(time.Duration(s.wall.Load())) },
 		Watch: func(c watch.Config) agent.Watcher {
 			return &walker{config: c, tree: dedup.NewTree(s.tree), expected: map[dedup.UID]bool{}, seen: map[dedup.UID]string{}}
 		},

@@ -43,7 +43,8 @@ type site struct {
 	since   time.Time // it runs; zero: it does not
 	resumed time.Time // it last stood still until then
 	boots   int
-	ahead   atomic.Int64 // of its clock, in nanoseconds
+	ahead   atomic.Int64 // of its clock of running time, in nanoseconds
+	wall    atomic.Int64 // how far its wall clock is off, likewise
 
 	backup *backup
 	judged *judged
@@ -98,7 +99,7 @@ func (s *site) folder(path string) (agent.Folder, error) {
 	case "current":
 		return s.current, nil
 	}
-	return nil, fmt.Errorf("no disk has %s", path)
+	return nil, fmt.Errorf("%s: %w", path, fs.ErrNotExist) // provisional output, which nobody here wants
 }
 
 func (s *site) port(string) (net.PacketConn, error) { return s.world.net.Port(s.address()) }
@@ -139,6 +140,7 @@ func (s *site) start() {
 	s.world.within(time.Minute, s.name+" runs", func() bool {
 		select {
 		case err := <-s.done:
+			s.since = time.Time{}
 			s.world.fail("site %s does not start: %v", s.name, err)
 		case o := <-opened:
 			s.hatch, s.doors = o.hatch, o.doors

@@ -27,6 +27,7 @@ func steps() []step {
 		{"ingest", 24, (*world).ingest}, {"foreign", 8, (*world).foreignWrite}, {"correct", 7, (*world).correct}, {"combine", 9, (*world).combine}, {"collect", 7, (*world).collect},
 		{"a day", 3, (*world).day}, {"cut", 5, (*world).fullCut}, {"one way", 3, (*world).oneWay}, {"alone", 3, (*world).alone}, {"flap", 2, (*world).flap}, {"heal", 7, (*world).healOne},
 		{"crash", 6, (*world).crash}, {"stop", 4, (*world).planned}, {"restore", 4, (*world).restore}, {"full", 4, (*world).fill}, {"tight", 2, (*world).tight}, {"suspend", 4, (*world).suspend},
+		{"clock", 3, (*world).setClock},
 	}
 }
 
@@ -336,6 +337,17 @@ func (s *site) orSelf(other *site) *site {
 		return s
 	}
 	return other
+}
+
+// setClock is somebody who sets a wall clock: by days, or, as a time server does, by seconds.
+func (w *world) setClock(s *site) {
+	off := time.Duration(w.rng.Int64N(int64(96*time.Hour))) - 48*time.Hour
+	if w.rng.IntN(3) == 0 {
+		off = time.Duration(s.wall.Load()) + off/20_000
+	}
+	w.say("the clock of %s is set, and is off by %v", s.name, off.Round(time.Second))
+	s.wall.Store(int64(off))
+	w.seen["clock"]++
 }
 
 // suspend lets a machine stand still for a while.

@@ -24,6 +24,7 @@ type world struct {
 	t     *testing.T
 	dir   string
 	seed  uint64
+	steps int
 	rng   *rand.Rand
 	net   *linktest.Network
 	sites []*site
@@ -141,7 +142,7 @@ func (w *world) fail(format string, args ...any) {
 		}
 	}
 	w.t.Logf("trace:\n%s", strings.Join(w.trace, "\n"))
-	w.t.Fatalf("seed %d (DICOMESH_SIM_SEED=%d go test ./e2e/sim/real -run TestReal): %s", w.seed, w.seed, fmt.Sprintf(format, args...))
+	w.t.Fatalf("%s\nreplay with: DICOMESH_SIM_SEED=%d DICOMESH_SIM_STEPS=%d go test ./e2e/sim/real -run TestReal", fmt.Sprintf(format, args...), w.seed, w.steps) // a log that is cut keeps its last line
 }
 
 // slice is the time between two looks.

@@ -10,7 +10,7 @@ import (
 //
 // What is under way on a link is at most what the link was measured to carry in 0.4 s: enough to keep it busy at any round-trip time
 // that matters, little enough that what is more urgent does not wait behind it, and that the first connection of a bundle that is about to grow is not
-// left with all of it. On a slow link it is less, where answers come sooner: about half of it is lost by a cut, or by the end of this process. A lane asks for nothing while a more urgent one asks or has something under way;
+// left with all of it. On a slow link it is less, where answers come sooner and more gains nothing (widening): about half of it is lost by a cut, or by the end of this process. A lane asks for nothing while a more urgent one asks or has something under way;
 // backfill gets a request through every few seconds all the same, so that a hospital that never sleeps is backfilled too.
 type lanes struct {
 	most  int64 // bytes under way on one link
@@ -34,6 +34,43 @@ type lane struct {
 	since time.Time // when this measurement began
 	got   int64
 	full  bool // somebody had to wait for room meanwhile
+
+	wider widening
+}
+
+// widening finds out whether a slow link is slow because too little is under way on it. Where packets are lost at random an answer takes several round
+// trips, and a window that is sized by the rate, and the rate by the window, would stay as they are; and a bundle of connections of which most have nothing to do never shows what it can carry.
+// So now and then more is under way for a while, and stays if the link carried more.
+type widening struct {
+	on    bool      // more is under way
+	trial bool      // it is not known yet whether that is of use
+	since time.Time // when on was last changed; zero: never
+	base  float64   // the rate before
+	hold  time.Duration
+}
+
+// The measures of a widening.
+const (
+	widenAfter  = time.Second // of a window that is full
+	widenTrial  = 1500 * time.Millisecond
+	widenWorth  = 1.15        // the rate must be so many times what it was
+	widenAgain  = time.Minute // the wait after trials that were of no use doubles up to this
+	widenLonger = 2
+)
+
+// next is the widening after a measurement of a link on which somebody waited for room.
+func (w widening) next(rate float64, now time.Time) widening {
+	switch lasted := now.Sub(w.since); {
+	case w.since.IsZero():
+		w.since, w.hold = now, widenAfter
+	case !w.on && lasted >= w.hold:
+		w.on, w.trial, w.base, w.since = true, true, rate, now
+	case w.trial && lasted >= widenTrial && rate >= widenWorth*w.base:
+		w.trial, w.hold = false, widenAfter
+	case w.trial && lasted >= widenTrial:
+		w.on, w.trial, w.since, w.hold = false, false, now, min(widenAgain, widenLonger*w.hold)
+	}
+	return w
 }
 
 // The bounds of what is under way on a link, and of one request. There are many requests at a time, because each rides on one connection: a bundle of 32
@@ -67,7 +104,7 @@ func (l *lanes) lane(site string) *lane {
 // window is how much may be under way.
 func (s *lane) window() int64 {
 	const long, short = 0.4, 0.1 // seconds
-	if s.rate == 0 || s.answer == 0 || s.rate > slowLink {
+	if s.rate == 0 || s.answer == 0 || s.rate > slowLink || s.wider.on {
 		return min(s.most, max(leastUnderway, int64(s.rate*long)))
 	}
 	return min(s.most, max(leastSlow, int64(s.rate*min(long, short+2*s.answer.Seconds()))))
@@ -177,6 +214,9 @@ func (s *lane) measure(took time.Duration) {
 			s.rate = now
 		}
 		s.rate += (now - s.rate) / 4 // slowly up as well: what a connection does before its first loss says nothing of what comes
+		if s.full {
+			s.wider = s.wider.next(s.rate, time.Now())
+		}
 	}
 	s.got, s.full, s.since = 0, false, time.Now()
 	if s.underway == 0 {

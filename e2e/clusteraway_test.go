@@ -32,7 +32,7 @@ import (
 //	DICOMESH_STUDIES=100000 DICOMESH_CHANGED=1000 go test ./e2e -run TestClusterAway -v
 func TestClusterAway(t *testing.T) {
 	t.Parallel()
-	all, changed := size(t, "DICOMESH_STUDIES", 2000), size(t, "DICOMESH_CHANGED", 100)
+	all, changed := size(t, "DICOMESH_STUDIES", 1000), size(t, "DICOMESH_CHANGED", 50)
 	c := foundCluster(t, "there")
 	here, there := c.add("here"), c.sites["there"]
 	listen, address := c.net.site("here")

@@ -31,6 +31,7 @@ func TestClusterBehindBack(t *testing.T) {
 			c.sites["a"].drop(folder)
 			c.within(time.Minute, 1)
 			b.stop()
+			eventually(t, time.Minute, "a knows that b has gone", func() bool { return c.sites["a"].apart("b") != "" }) // what b said before, a may say for as long
 			held := archived(t, b.in("tree"))
 			lost := fileWhere(t, held, tt.is)
 			if err := os.Remove(b.in("tree", lost)); err != nil {
@@ -53,6 +54,17 @@ func TestClusterBehindBack(t *testing.T) {
 			c.equal()
 		})
 	}
+}
+
+// apart is why the site does not say of another one that both hold the same.
+func (s *member) apart(name string) string {
+	s.t.Helper()
+	for _, x := range s.now().Sites {
+		if x.Name == name {
+			return x.NotLevel
+		}
+	}
+	return ""
 }
 
 // fileWhere is the first file of a tree for which something holds.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -8,9 +9,9 @@ import (
 )
 
 // TestClusterCut cuts the links of three sites to the one that all of them dial, each in another way, while they fetch from it; gives all of them new studies; waits until
-// every site has declared the others dead; and heals the links. All are level within 30 s by themselves, and nothing has come twice. A longer cut:
+// every site has declared the others dead; and heals the links. All are level within 30 s by themselves, and nothing has come twice. A longer cut, and more that comes:
 //
-//	DICOMESH_CUT=3m go test ./e2e -run TestClusterCut$ -v
+//	DICOMESH_CUT=3m DICOMESH_INSTANCES=200 go test ./e2e -run TestClusterCut$ -v
 func TestClusterCut(t *testing.T) {
 	t.Parallel()
 	c := foundCluster(t, "hub")
@@ -19,7 +20,7 @@ func TestClusterCut(t *testing.T) {
 		c.joinDialOnly(name, "hub")
 		c.net.both("hub", name, func(p *track) { p.pipe = limit(16e6) })
 	}
-	first := noisy(t, "--studies", "1", "--instances", "40", "--size", "128")
+	first := noisy(t, "--studies", "1", "--instances", fmt.Sprint(size(t, "DICOMESH_INSTANCES", 40)), "--size", "128")
 	later := noisy(t, "--studies", "2", "--instances", "15", "--size", "128", "--frames", "1")
 	own := map[string]string{"hub": parts(t, later)[0], "both": parts(t, later)[1]}
 	own["from"], own["to"] = noisy(t, "--studies", "1", "--instances", "16", "--size", "96"), noisy(t, "--studies", "1", "--instances", "17", "--size", "96")

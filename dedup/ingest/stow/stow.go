@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/dedup/durable"
@@ -20,14 +21,15 @@ type Config struct {
 	Refusal func() error        // why nothing may be taken now, asked again and again; nil: there is nothing against it
 	Report  func(ingest.Result) // what became of each instance, when that is final; nil: nobody wants to know
 	Bounds  ingest.Config       // of a batch: Files and Bytes; zero: ingest.Defaults
-	Senders int                 // requests that are received at the same time; others wait. 0 is 4
+	Senders int                 // requests whose instances are taken apart and kept in a batch at the same time; others wait, while they are received. 0 is 4
 	Log     *slog.Logger        // nil: nothing is logged
 }
 
 // Door takes what clients post. It may be used by many goroutines.
 type Door struct {
-	config Config
-	turns  chan struct{}
+	config  Config
+	turns   chan struct{}
+	waiting atomic.Int32 // requests that want a turn
 }
 
 // New makes a Door and touches nothing.
@@ -93,20 +95,14 @@ func (d *Door) store(r *http.Request) (*answers, error) {
 	if !takesJSON(r) {
 		return nil, problem{http.StatusNotAcceptable, "the answer is application/dicom+json"}
 	}
-	next, err := partsOf(r)
+	t := &taking{door: d, ctx: r.Context(), study: study, answers: &answers{study: study}}
+	next, err := partsOf(r, sending{r.Body, t})
 	if err != nil {
 		return nil, err
 	}
 	if err := d.config.Refusal(); err != nil {
 		return nil, err
 	}
-	select {
-	case d.turns <- struct{}{}:
-		defer func() { <-d.turns }()
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
-	}
-	t := &taking{door: d, ctx: r.Context(), study: study, answers: &answers{study: study}}
 	if err := t.all(next); err != nil {
 		return nil, err
 	}
@@ -150,7 +146,7 @@ type part struct {
 }
 
 // partsOf are the instances of a body: the parts of one that is multipart/related (8.6.1.2), or the one that it is. The function ends with io.EOF.
-func partsOf(r *http.Request) (func() (*part, error), error) {
+func partsOf(r *http.Request, sent io.Reader) (func() (*part, error), error) {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return nil, problem{http.StatusUnsupportedMediaType, "the body is encoded: instances are posted as they are"} // RFC 9110 section 15.5.16
 	}
@@ -160,13 +156,13 @@ func partsOf(r *http.Request) (func() (*part, error), error) {
 	case err != nil:
 		return nil, wrong
 	case body.Name == dicomType:
-		return single(r), nil
+		return single(sent), nil
 	case body.Name != "multipart/related" || body.Params["type"] != "" && body.Part().Name != dicomType:
 		return nil, wrong
 	case body.Params["boundary"] == "" || len(body.Params["boundary"]) > maxBoundary:
 		return nil, problem{http.StatusBadRequest, "the Content-Type names no boundary, or one that is too long"}
 	}
-	return several(r.Body, body.Params["boundary"]), nil
+	return several(sent, body.Params["boundary"]), nil
 }
 
 const dicomType = "application/dicom"
@@ -175,13 +171,13 @@ const dicomType = "application/dicom"
 const maxBoundary = 200
 
 // single is a body that is one instance.
-func single(r *http.Request) func() (*part, error) {
+func single(body io.Reader) func() (*part, error) {
 	done := false
 	return func() (*part, error) {
 		if done {
 			return nil, io.EOF
 		}
 		done = true
-		return &part{Reader: r.Body}, nil
+		return &part{Reader: body}, nil
 	}
 }

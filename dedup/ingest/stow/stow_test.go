@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/dedup/crashfs"
@@ -445,6 +446,64 @@ func TestReported(t *testing.T) {
 	s.post("/studies", bytes.NewReader(related(append(in, []byte("no"))...)))
 	if len(told) != 3 || told[0].Status != ingest.Refused || told[1].Status != ingest.Stored || told[2].Study == (dedup.UID{}) {
 		t.Errorf("%+v", told)
+	}
+}
+
+// slowSender posts a body byte by byte.
+type slowSender struct {
+	*io.PipeWriter
+	rest []byte
+}
+
+func (s *slowSender) send(t *testing.T, n int) {
+	t.Helper()
+	_, err := s.Write(s.rest[:n])
+	must(t, err)
+	s.rest = s.rest[n:]
+}
+
+// Those who send slowly keep nobody from storing: while they still send, what another one posts is answered. What they have sent is stored as well in the end, all of it.
+func TestSlowSenders(t *testing.T) {
+	in, all := files(t, phantom.Study{Number: 1, Series: 1, Instances: 9, Size: 64})
+	s := newSite(t, crashfs.New(), stow.Config{Senders: 2})
+	answered, other := make(chan *http.Response, 4), make(chan *http.Response, 1)
+	var slow []*slowSender
+	for n := range 4 {
+		reader, writer := io.Pipe()
+		slow = append(slow, &slowSender{writer, related(in[2*n : 2*n+2]...)})
+		go func() { answered <- s.post("/studies", reader) }()
+	}
+	for _, one := range slow[:2] {
+		one.send(t, len(one.rest)*2/3) // an instance, and a part of the next
+	}
+	go func() { other <- s.post("/studies", bytes.NewReader(related(in[8]))) }()
+	var got *http.Response
+	for end := time.Now().Add(time.Minute); got == nil; {
+		select {
+		case got = <-other:
+		case <-time.After(20 * time.Millisecond):
+		}
+		for _, one := range slow {
+			one.send(t, 1)
+		}
+		if time.Now().After(end) {
+			t.Fatal("those who send slowly keep others from storing")
+		}
+	}
+	if r := s.read(got); !slices.Equal(r.stored, []string{all[8].SOPInstanceUID()}) {
+		t.Errorf("%s, %+v", got.Status, r)
+	}
+	for _, one := range slow {
+		one.send(t, len(one.rest))
+		must(t, one.Close())
+	}
+	for range slow {
+		if r := <-answered; len(s.read(r).stored) != 2 {
+			t.Errorf("one that was slow: %s", r.Status)
+		}
+	}
+	if n := len(exported(t, s.fsys)); n != 9 {
+		t.Errorf("%d files are there", n)
 	}
 }
 

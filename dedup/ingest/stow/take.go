@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/dedup/durable"
@@ -66,14 +67,67 @@ type taking struct {
 	study   dedup.UID // of which all instances have to be; zero: of any
 	answers *answers
 
+	since time.Time // when its turn began; zero: it has none
 	batch *ingest.Batch
 	in    []*answer // those of whom the batch decides
 	read  int64     // bytes of those
 }
 
+// long is how long a request keeps its turn while others wait. Then what it has is made durable, and it has to wait itself: whoever sends slowly does not keep others from storing.
+const long = 2 * time.Second
+
+// turn waits until the request may take an instance apart.
+func (t *taking) turn() error {
+	if !t.since.IsZero() {
+		return nil
+	}
+	t.door.waiting.Add(1)
+	defer t.door.waiting.Add(-1)
+	select {
+	case t.door.turns <- struct{}{}:
+		t.since = time.Now()
+		return nil
+	case <-t.ctx.Done():
+		return t.ctx.Err()
+	}
+}
+
+// leave ends the turn. What is not durable by then is none of the archive's.
+func (t *taking) leave() {
+	t.discard()
+	if !t.since.IsZero() {
+		t.since = time.Time{}
+		<-t.door.turns
+	}
+}
+
+// sending is a body while others may wait.
+type sending struct {
+	io.Reader
+	t *taking
+}
+
+// Read implements io.Reader.
+func (s sending) Read(b []byte) (int, error) {
+	if err := s.t.yield(); err != nil {
+		return 0, err
+	}
+	return s.Reader.Read(b)
+}
+
+// yield ends a turn that has lasted long, if others wait.
+func (t *taking) yield() error {
+	if t.since.IsZero() || t.door.waiting.Load() == 0 || time.Since(t.since) < long {
+		return nil
+	}
+	err := t.commit()
+	t.leave()
+	return err
+}
+
 // all takes all parts.
 func (t *taking) all(next func() (*part, error)) error {
-	defer t.discard()
+	defer t.leave()
 	for {
 		p, err := next()
 		if err == io.EOF {
@@ -118,6 +172,9 @@ func (t *taking) one(p *part) error {
 	if said, err := strconv.ParseInt(strings.TrimSpace(p.length), 10, 64); p.length != "" && (err != nil || said != s.size) {
 		a.refuse(cannotUnderstand, "the part is not as long as its head says")
 		return nil
+	}
+	if err := t.turn(); err != nil {
+		return err
 	}
 	t.take(a, s)
 	return nil

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"net/http"
+	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/dicomesh/dicomesh/dedup"
@@ -35,13 +38,13 @@ func (h *Handler) answering(next answer) http.Handler {
 			err = next(w, r, t)
 		}
 		if err != nil {
-			h.refuse(w, t, err)
+			h.refuse(w, r, t, err)
 		}
 	})
 }
 
 // refuse answers with what is wrong. After the first byte of an answer nothing can be told any more: the connection is ended.
-func (h *Handler) refuse(w http.ResponseWriter, t target, err error) {
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, t target, err error) {
 	var sent sentError
 	var p problem
 	var incomplete *regen.Incomplete
@@ -49,7 +52,11 @@ func (h *Handler) refuse(w http.ResponseWriter, t target, err error) {
 	case errors.Is(err, context.Canceled): // the client has gone, or this site ends
 		panic(http.ErrAbortHandler)
 	case errors.As(err, &sent):
-		h.config.Log.Warn("answer cut short", "error", sent.err)
+		level := slog.LevelWarn
+		if left(sent.err) {
+			level = slog.LevelDebug
+		}
+		h.config.Log.Log(context.WithoutCancel(r.Context()), level, "answer cut short", "error", sent.err)
 		panic(http.ErrAbortHandler)
 	case errors.As(err, &p):
 	case errors.As(err, &incomplete):
@@ -76,6 +83,11 @@ func (h *Handler) refuse(w http.ResponseWriter, t target, err error) {
 type sentError struct{ err error }
 
 func (e sentError) Error() string { return e.err.Error() }
+
+// left reports whether a client went away, or took nothing for too long. Viewers do that with every picture that is scrolled past.
+func left(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}
 
 // nothing says what of the path is there.
 func (t target) nothing() string {

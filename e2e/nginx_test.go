@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,23 +18,35 @@ import (
 // startNginx runs Debian's nginx with packaging/nginx.conf before a service, and returns its URL.
 func startNginx(t *testing.T, current, service string) string {
 	t.Helper()
+	address := freeAddress(t)
+	return runNginx(t, address, nginxSite(t, map[string]string{"127.0.0.1:8080": address, "/var/lib/dicomesh/current": current, "http://127.0.0.1:8730": service}))
+}
+
+// nginxSite is packaging/nginx.conf with what is to be changed in it.
+func nginxSite(t *testing.T, changes map[string]string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root(t), "packaging", "nginx.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := string(text)
+	for old, now := range changes {
+		if strings.Count(site, old) != 1 {
+			t.Fatalf("nginx.conf has %q %d times", old, strings.Count(site, old))
+		}
+		site = strings.Replace(site, old, now, 1)
+	}
+	return site
+}
+
+// runNginx runs it with a site, and returns its URL.
+func runNginx(t *testing.T, address, site string) string {
+	t.Helper()
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
 		if nginx = "/usr/sbin/nginx"; !isFile(nginx) {
 			missing(t, "nginx")
 		}
-	}
-	text, err := os.ReadFile(filepath.Join(root(t), "packaging", "nginx.conf"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := freeAddress(t)
-	site := string(text)
-	for old, now := range map[string]string{"127.0.0.1:8080": address, "/var/lib/dicomesh/current": current, "http://127.0.0.1:8730": service} {
-		if strings.Count(site, old) != 1 {
-			t.Fatalf("nginx.conf has %q %d times", old, strings.Count(site, old))
-		}
-		site = strings.Replace(site, old, now, 1)
 	}
 	dir := t.TempDir()
 	// As the owner of the tree, which is in a folder of the test that nobody else may read.
@@ -145,7 +158,7 @@ func TestNginx(t *testing.T) {
 	}{
 		{"/dicomweb/studies", nil}, {"/dicomweb/studies?limit=1", nil}, {base, nil}, {base, []string{"Accept", `multipart/related; type="application/dicom"`}}, {base + "?x=1", nil}, {base + "/series", nil}, {base + "/deduplicated", nil},
 		{base + "/metadata", nil}, {series + "/metadata", nil}, {series + "/metadata", []string{"Accept", "application/dicom+xml"}}, {series + "/metadata", []string{"Accept", "application/dicom+json"}},
-		{series + "/instances", nil}, {series + "/instances?InstanceNumber=1", nil}, {series + "/thumbnail", nil}, {series + "/thumbnail", []string{"Accept", "image/png"}}, {instance + "/thumbnail", []string{"Accept", "image/*"}},
+		{series + "/instances", nil}, {series + "/instances?InstanceNumber=1", nil}, {series + "/thumbnail", nil}, {series + "/thumbnail", []string{"Accept", "image/png"}}, {series + "/thumbnail?viewport=40,40", nil}, {series + "/thumbnail?viewport=x", nil}, {instance + "/frames/1?accept=image/jls", native}, {base + "/rendered", nil}, {series + "/rendered", several}, {instance + "/thumbnail", []string{"Accept", "image/*"}},
 		{instance + "/metadata", nil}, {instance + "/frames/1", several}, {instance + "/frames/1,1", several}, {instance + "/frames/9", native}, {instance + "/rendered", nil}, {"/dicomweb/studies/1.2.3/series", nil}, {"/dicomweb/other", nil},
 	} {
 		for _, zip := range []string{"gzip", "identity"} {
@@ -160,12 +173,64 @@ func TestNginx(t *testing.T) {
 			}
 		}
 	}
+	guarded(t, theirs, base+"/series", base+"/metadata", instance+"/frames/1", instance+"/thumbnail", base+"/nothing")
 	code, kind, body := fetched(t, theirs+instance+"/frames/1", native...)
 	_, _, body2 := fetched(t, ours+instance+"/frames/1", native...)
 	if code != 200 || !strings.HasPrefix(kind, "application/octet-stream") || !bytes.Equal(body, body2) || len(body) == 0 {
 		t.Errorf("a frame: %d, %s, %d bytes and %d", code, kind, len(body), len(body2))
 	}
 	hostile(t, current, base, map[string]string{"serve": strings.TrimPrefix(ours, "http://"), "nginx": strings.TrimPrefix(theirs, "http://")})
+	s.stop()
+}
+
+// guarded holds that nginx and what it passes on say once what keeps browsers from doing more with an answer than showing it.
+func guarded(t *testing.T, server string, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		r, err := http.Get(server + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = r.Body.Close()
+		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox", "Cross-Origin-Resource-Policy": "same-origin"} {
+			if got := r.Header.Values(name); len(got) != 1 || got[0] != want {
+				t.Errorf("%s: %s is %q", path, name, got)
+			}
+		}
+	}
+}
+
+// TestNginxIsSeen reads a study through nginx alone, which gives it out itself, at a site whose current tree is limited: with the lines marked USED it is another study's files that go.
+func TestNginxIsSeen(t *testing.T) {
+	t.Parallel()
+	folder := sampled(t, "--studies", "4", "--series", "1", "--instances", "3", "--size", "128")
+	s := newSite(t, quick+"current: {max_size: 300 kB, keep: 0s}\n") // two studies, and not three
+	s.start()
+	var studies []string
+	for _, name := range []string{"study01-CT", "study02-MR"} {
+		s.drop(filepath.Join(folder, name))
+		s.settled()
+		for _, row := range s.objects("/studies") {
+			if uid := row.text("0020000D"); !slices.Contains(studies, uid) {
+				studies = append(studies, uid)
+			}
+		}
+	}
+	address := freeAddress(t)
+	site := nginxSite(t, map[string]string{"127.0.0.1:8080": address, "/var/lib/dicomesh/current": s.in("current"), "http://127.0.0.1:8730": "http://" + s.status().HTTP,
+		"#limit_req_zone": "limit_req_zone", "#limit_req zone": "limit_req zone", "#mirror": "mirror"})
+	theirs := runNginx(t, address, site)
+	for range 20 {
+		if code, _, text := fetched(t, theirs+"/dicomweb/studies/"+studies[0]+"/series"); code != http.StatusOK || len(text) < 100 {
+			t.Errorf("%d, %d bytes", code, len(text))
+		}
+	}
+	s.drop(filepath.Join(folder, "study04-CT"))
+	s.settled()
+	cleanedTo(s, 2)
+	if !isFile(s.in("current", "studies", studies[0], "status.gz")) || isFile(s.in("current", "studies", studies[1], "status.gz")) {
+		t.Error("the files of the study that is read went, and not those of the one that nobody reads")
+	}
 	s.stop()
 }
 

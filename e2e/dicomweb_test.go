@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dicomesh/dicomesh/e2e/dicomweb"
 	"github.com/dicomesh/dicomesh/e2e/shareddata"
 )
 
@@ -70,6 +71,7 @@ func TestDICOMwebStudies(t *testing.T) {
 	s.settled()
 	t.Log(strings.TrimSpace(python(t, "client.py", append([]string{"check", s.dicomweb()}, files...)...)))
 	gives(t, s.in("tree"), dicomSums(t, folders...))
+	s.holdsPS3_18()
 	search := "/dicomweb/studies?ModalitiesInStudy=MR"
 	_, before := s.request(search)
 	s.stop()
@@ -79,6 +81,37 @@ func TestDICOMwebStudies(t *testing.T) {
 	}
 	silent(s, wholeCurrent(s))
 	s.stop()
+}
+
+// holdsPS3_18 holds every answer in JSON of a site, of each kind and at each level, against the rules of PS3.18.
+func (s *agentSite) holdsPS3_18() {
+	s.t.Helper()
+	checked := 0
+	check := func(kind dicomweb.Kind, path string) {
+		checked++
+		if faults := dicomweb.Check(kind, s.get("/dicomweb"+path)); len(faults) > 0 {
+			s.t.Errorf("%s: %s", path, strings.Join(faults[:min(5, len(faults))], "\n"))
+		}
+	}
+	for path, kind := range map[string]dicomweb.Kind{"/studies": dicomweb.Studies, "/series": dicomweb.Series, "/instances": dicomweb.Instances, "/studies?limit=2": dicomweb.Studies, "/series?Modality=MR": dicomweb.Series, "/instances?limit=3&offset=1": dicomweb.Instances} {
+		check(kind, path)
+	}
+	for _, study := range s.objects("/studies") {
+		base := "/studies/" + study.text("0020000D")
+		check(dicomweb.Studies, base)
+		check(dicomweb.Series, base+"/series")
+		check(dicomweb.Instances, base+"/instances")
+		check(dicomweb.Metadata, base+"/metadata")
+		for _, series := range s.objects(base + "/series") {
+			one := base + "/series/" + series.text("0020000E")
+			check(dicomweb.Instances, one+"/instances")
+			check(dicomweb.Metadata, one+"/metadata")
+			check(dicomweb.Metadata, one+"/instances/"+s.objects(one + "/instances")[0].text("00080018")+"/metadata")
+		}
+	}
+	if checked < 40 {
+		s.t.Errorf("only %d answers were checked", checked)
+	}
 }
 
 // TestDICOMwebGrowing posts a study instance by instance while others read it: every answer is of one generation, which is a number of whole instances that were sent, and never one that was before.

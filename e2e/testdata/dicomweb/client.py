@@ -251,17 +251,36 @@ def check_picture(where, ds):
     return 1
 
 
+def check_album(base, uid, s, alone):
+    """The pictures of a series are those of its instances: each part is what is at its Content-Location, and as large as pydicom says."""
+    pictures = 0
+    for e, instances in s.series.items():
+        if not all(sop in alone and "PixelData" in ds and not ds.file_meta.TransferSyntaxUID.is_compressed for sop, ds in instances.items()) or len(instances) > 60:
+            continue
+        where = f"{base}/studies/{uid}/series/{e}"
+        got = parts(f"{where}/rendered?quality=100", 'multipart/related; type="image/jpeg"')
+        want = collections.Counter((int(ds.Columns), int(ds.Rows)) for ds in instances.values())
+        if collections.Counter(PIL.Image.open(io.BytesIO(p)).size for p in got) != want:
+            fault(uid, "the pictures of a series are others than its instances:", len(got), "of", len(instances))
+        pictures += len(got)
+        status, headers, _ = ask(f"{where}/rendered", "image/jpeg")
+        if status != 406:
+            fault(uid, "several pictures as one:", status, headers["Content-Type"])
+    return pictures
+
+
 def check(base, files):
     studies, contents = read(files)
     alone = {sop for sop, c in contents.items() if len(c) == 1}
     check_search(base, studies)
-    compared = pictures = 0
+    compared = pictures = album = 0
     for uid, s in studies.items():
         compared += check_metadata(base, uid, s, alone)
         check_files(base, uid, s, contents)
         pictures += check_pixels(base, uid, s, alone)
-    print(f"{len(studies)} studies, {len(contents)} instances, {compared} values, {pictures} pictures")
-    if compared < 1000 or pictures < 5:
+        album += check_album(base, uid, s, alone)
+    print(f"{len(studies)} studies, {len(contents)} instances, {compared} values, {pictures} pictures, {album} of whole series")
+    if compared < 1000 or pictures < 5 or album < 5:
         fault("too little was compared")
 
 

@@ -22,6 +22,7 @@ import (
 // metadata is held open, and of each frame it is known which file it was.
 type album struct {
 	view   view
+	frames []int // of one instance, that are wanted; none: of each the one that stands for it
 	series []albumSeries
 	left   bool // of some instances there is no picture
 	dark   bool // of some that have pixels
@@ -52,9 +53,22 @@ func (h *Handler) album(w http.ResponseWriter, r *http.Request, t target) error 
 	}
 	var ok bool
 	if p.kind, ok = acceptsParts(r, jpegType, pngType); !ok {
-		return problem{http.StatusNotAcceptable, `these are several pictures: multipart/related; type="image/jpeg", or type="image/png". One alone is at instances/<UID>/rendered`}
+		return errSeveral
 	}
-	a, err := h.openAlbum(r.Context(), t)
+	return h.pictures(w, r, t, wish{p, nil})
+}
+
+var errSeveral = problem{http.StatusNotAcceptable, `these are several pictures: multipart/related; type="image/jpeg", or type="image/png". One alone is at instances/<UID>/rendered, or at frames/<number>/rendered`}
+
+// wish is what a client wants to see.
+type wish struct {
+	painting
+	frames []int // of the instance in the path; none: all of what the path names
+}
+
+// pictures answers several.
+func (h *Handler) pictures(w http.ResponseWriter, r *http.Request, t target, p wish) error {
+	a, err := h.openAlbum(r.Context(), t, p.frames)
 	if err != nil {
 		return err
 	}
@@ -66,7 +80,7 @@ func (h *Handler) album(w http.ResponseWriter, r *http.Request, t target) error 
 		return nil
 	}
 	t.view = a.view
-	s := &albumSender{handler: h, w: w, r: r, t: t, painting: p, boundary: boundaryOf(tag), left: a.left}
+	s := &albumSender{handler: h, w: w, r: r, t: t, wish: p, boundary: boundaryOf(tag), left: a.left}
 	if r.Method == http.MethodHead {
 		s.begin()
 		return nil
@@ -75,9 +89,9 @@ func (h *Handler) album(w http.ResponseWriter, r *http.Request, t target) error 
 }
 
 // openAlbum looks what pictures there are.
-func (h *Handler) openAlbum(ctx context.Context, t target) (*album, error) {
+func (h *Handler) openAlbum(ctx context.Context, t target, frames []int) (*album, error) {
 	for range attempts {
-		a, err := h.lookForAlbum(ctx, t)
+		a, err := h.lookForAlbum(ctx, t, frames)
 		if err == nil && !h.unchanged(t.study, t.view) {
 			a.close()
 			err = changing
@@ -92,8 +106,8 @@ func (h *Handler) openAlbum(ctx context.Context, t target) (*album, error) {
 	return nil, changing
 }
 
-func (h *Handler) lookForAlbum(ctx context.Context, t target) (*album, error) {
-	a, wanted := &album{view: t.view}, t.view.status.Series
+func (h *Handler) lookForAlbum(ctx context.Context, t target, frames []int) (*album, error) {
+	a, wanted := &album{view: t.view, frames: frames}, t.view.status.Series
 	if t.series != (dedup.UID{}) {
 		one, ok := t.view.status.Of(t.series)
 		if !ok {
@@ -141,12 +155,18 @@ func (h *Handler) addSeries(a *album, t target, s regen.SeriesStatus) error {
 	if err != nil {
 		return err
 	}
-	t.series = uid
 	m, err := h.unpacked.of(file)
 	if err != nil {
 		return err
 	}
-	for _, sop := range m.inOrder() {
+	sops := m.inOrder()
+	if t.instance != (dedup.UID{}) {
+		if sops = []string{t.instance.String()}; m.at[sops[0]] == [2]int{} {
+			return problem{http.StatusNotFound, t.nothing()}
+		}
+	}
+	t.series = uid
+	for _, sop := range sops {
 		if slices.Contains(t.view.status.Replacing, sop) {
 			return changing
 		}
@@ -160,30 +180,33 @@ func (h *Handler) addSeries(a *album, t target, s regen.SeriesStatus) error {
 	return nil
 }
 
-// addImage adds the picture of an instance, if it has one.
+// addImage adds the pictures of an instance, if it has any.
 func (h *Handler) addImage(a *album, t target, s regen.SeriesStatus, m *unpacked) error {
-	i := albumImage{sop: t.instance, frame: 1}
-	if text := m.object(t.instance); bytes.Contains(text, []byte(`"`+tagRepresentative.String()+`"`)) {
-		o, err := dedup.ParseObject(text)
-		if err != nil {
-			return err
+	frames := a.frames
+	if len(frames) == 0 {
+		frames = []int{1}
+		if text := m.object(t.instance); bytes.Contains(text, []byte(`"`+tagRepresentative.String()+`"`)) {
+			o, err := dedup.ParseObject(text)
+			if err != nil {
+				return err
+			}
+			frames[0] = representative(o)
 		}
-		i.frame = representative(o)
 	}
-	info, err := h.config.Current.Lstat(t.instanceFile() + "/frames/" + strconv.Itoa(i.frame))
-	if errors.Is(err, fs.ErrNotExist) {
-		a.left = true
-		return nil
-	} else if err != nil {
-		return err
-	}
-	if !thumbnail.Decodes(s.SyntaxOf(t.instance)) || info.Size() > thumbnail.MaxFrame {
-		a.left, a.dark = true, true
-		return nil
-	}
-	i.tag = tagOf(info)
 	last := &a.series[len(a.series)-1]
-	last.images = append(last.images, i)
+	for _, n := range frames {
+		info, err := h.config.Current.Lstat(t.instanceFile() + "/frames/" + strconv.Itoa(n))
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && len(a.frames) == 0:
+			a.left = true
+		case err != nil:
+			return err
+		case !thumbnail.Decodes(s.SyntaxOf(t.instance)) || info.Size() > thumbnail.MaxFrame:
+			a.left, a.dark = true, true
+		default:
+			last.images = append(last.images, albumImage{t.instance, n, tagOf(info)})
+		}
+	}
 	return nil
 }
 
@@ -199,7 +222,7 @@ type albumSender struct {
 	w        http.ResponseWriter
 	r        *http.Request
 	t        target
-	painting painting
+	wish     wish
 	boundary string
 	left     bool // not all come
 	begun    bool
@@ -208,8 +231,8 @@ type albumSender struct {
 // begin says what comes.
 func (s *albumSender) begin() {
 	s.begun = true
-	s.w.Header().Set("Content-Type", relatedType(s.painting.kind, s.boundary))
-	s.painting.warn(s.w)
+	s.w.Header().Set("Content-Type", relatedType(s.wish.kind, s.boundary))
+	s.wish.warn(s.w)
 	code := http.StatusOK
 	if s.left {
 		s.w.Header().Add("Warning", `299 dicomesh "Some instances have no picture here: they are left out."`)
@@ -256,7 +279,7 @@ func (s *albumSender) series(one albumSeries) error {
 			continue
 		}
 		if err == nil {
-			err = s.part(t, picture)
+			err = s.part(t, i.frame, picture)
 		}
 		if err != nil {
 			return err
@@ -280,23 +303,33 @@ func (s *albumSender) picture(t target, i albumImage, m *unpacked) ([]byte, erro
 	if tagOf(info) != i.tag {
 		return nil, changing
 	}
-	return s.handler.picture(s.r.Context(), shown{t, o, i.frame, frame{File: f, info: info}}, s.painting)
+	return s.handler.picture(s.r.Context(), shown{t, o, i.frame, frame{File: f, info: info}}, s.wish.painting)
+}
+
+// location is where a picture is, relative to the URL of the request.
+func (s *albumSender) location(t target, frame int) string {
+	switch {
+	case len(s.wish.frames) > 0:
+		return "../" + strconv.Itoa(frame) + "/rendered"
+	case s.t.instance != dedup.UID{}:
+		return "rendered"
+	case s.t.series != dedup.UID{}:
+		return "instances/" + t.instance.String() + "/rendered"
+	}
+	return "series/" + t.series.String() + "/instances/" + t.instance.String() + "/rendered"
 }
 
 // part sends one.
-func (s *albumSender) part(t target, picture []byte) error {
-	location := "instances/" + t.instance.String() + "/rendered"
-	if s.t.series == (dedup.UID{}) {
-		location = "series/" + t.series.String() + "/" + location
-	}
-	if s.painting.query != "" {
-		location += "?" + s.painting.query
+func (s *albumSender) part(t target, number int, picture []byte) error {
+	location := s.location(t, number)
+	if s.wish.query != "" {
+		location += "?" + s.wish.query
 	}
 	first := !s.begun
 	if first {
 		s.begin()
 	}
-	p := part{mediaType: s.painting.kind, location: location, size: int64(len(picture))}
+	p := part{mediaType: s.wish.kind, location: location, size: int64(len(picture))}
 	if _, err := io.WriteString(s.w, p.head(s.boundary, first)); err != nil {
 		return err
 	}

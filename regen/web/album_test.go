@@ -104,6 +104,45 @@ func TestAlbum(t *testing.T) {
 	}
 }
 
+// Several frames of an instance are parts as well, in the order of the list; one alone is one for those who accept nothing else.
+func TestAlbumOfFrames(t *testing.T) {
+	shape := phantom.Study{Number: 1, Series: 1, Instances: 1, Size: 16, Frames: 4}
+	files, all := parts(t, shape)
+	s := newSite(t, web.Config{}, files...)
+	one := "/studies/" + shape.UID() + "/series/" + all[0].SeriesInstanceUID() + "/instances/" + all[0].SOPInstanceUID()
+	for _, c := range []struct {
+		path, accept string
+		want         []string
+	}{
+		{"/frames/3,1,4/rendered", "*/*", []string{"/frames/3", "/frames/1", "/frames/4"}}, {"/frames/2,2/rendered?viewport=4,4", "multipart/related", []string{"/frames/2", "/frames/2"}},
+		{"/frames/2/rendered", `multipart/related; type="image/jpeg"`, []string{"/frames/2"}}, {"/rendered", `multipart/related; type="image/jpeg"`, []string{""}},
+	} {
+		_, query, _ := strings.Cut(c.path, "?")
+		got := s.pictures(s.get(one+c.path, "Accept", c.accept), "image/jpeg")
+		if len(got) != len(c.want) {
+			t.Errorf("%s: %d pictures", c.path, len(got))
+			continue
+		}
+		for n, p := range got {
+			base, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://x"+one+c.path, nil)
+			must(t, err)
+			u, err := base.URL.Parse(p.location)
+			must(t, err)
+			if want := one + c.want[n] + "/rendered"; u.Path != want || u.RawQuery != strings.ReplaceAll(query, ",", "%2C") || !bytes.Equal(body(t, s.get(want+"?"+query, "Accept", "image/jpeg")), p.bytes) {
+				t.Errorf("%s: part %d is at %s, want %s", c.path, n, u, want)
+			}
+		}
+	}
+	for path, code := range map[string]int{"/frames/1,9/rendered": 404, "/frames/1,x/rendered": 400, "/frames/1,/rendered": 400} {
+		if r := s.get(one + path); r.StatusCode != code {
+			t.Errorf("%s: %s, want %d", path, r.Status, code)
+		}
+	}
+	if r := s.get(one+"/frames/1,2/rendered", "Accept", "image/jpeg"); r.StatusCode != http.StatusNotAcceptable || len(body(t, r)) < 20 {
+		t.Errorf("several pictures as one: %s", r.Status)
+	}
+}
+
 // What has no picture is left out and the answer says so (PS3.18 table 10.4.3-1); where there is none at all it is an error. Every study of the catalogue is answered.
 func TestAlbumOfSome(t *testing.T) {
 	var files [][]byte

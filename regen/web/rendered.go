@@ -25,17 +25,46 @@ const (
 	tagDoublePixels   dedup.Tag = 0x7FE00009
 )
 
-// rendered answers a picture of an instance or of one of its frames (PS3.18 section 10.4.1.1.3). Of an instance of several frames it is the representative one, else the first.
+// rendered answers a picture of an instance or of one of its frames, or of several frames as parts (PS3.18 section 10.4.1.1.3). Of an instance of several frames it is the representative one, else
+// the first. One picture is a part too for those who accept nothing else.
 func (h *Handler) rendered(w http.ResponseWriter, r *http.Request, t target) error {
 	p, err := parsePainting(r)
 	if err != nil {
 		return err
 	}
-	var ok bool
-	if p.kind, ok = accepts(r, jpegType, pngType); !ok {
+	frames, err := h.listed(t, r.PathValue("list"))
+	if err != nil {
+		return err
+	}
+	var single, several bool
+	if len(frames) < 2 {
+		p.kind, single = accepts(r, jpegType, pngType)
+	}
+	if !single {
+		p.kind, several = acceptsParts(r, jpegType, pngType)
+	}
+	switch {
+	case several:
+		return h.pictures(w, r, t, wish{p, frames})
+	case !single && len(frames) > 1:
+		return errSeveral
+	case !single:
 		return problem{http.StatusNotAcceptable, "pictures are image/jpeg or image/png"}
 	}
 	return h.paint(w, r, t, p)
+}
+
+// listed are the numbers of frames in a path; none if there are none.
+func (h *Handler) listed(t target, list string) (frames []int, err error) {
+	if list == "" {
+		return nil, nil
+	}
+	names, err := h.frameNames(t, list)
+	for _, name := range names {
+		n, _ := strconv.Atoi(strings.TrimPrefix(name, "frames/")) // frameNames has read it
+		frames = append(frames, n)
+	}
+	return frames, err
 }
 
 // representative is the number of the frame that stands for an instance.
@@ -59,7 +88,7 @@ func (h *Handler) paint(w http.ResponseWriter, r *http.Request, t target, p pain
 			return err
 		}
 		if len(names) != 1 {
-			return problem{http.StatusBadRequest, "pictures are asked for frame by frame"}
+			return problem{http.StatusBadRequest, "a thumbnail is of one frame"}
 		}
 		number, _ = strconv.Atoi(list) // frameNames has read it
 	} else {

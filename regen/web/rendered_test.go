@@ -69,7 +69,7 @@ func TestRendered(t *testing.T) {
 			t.Errorf("%s: %s, want %d", path, r.Status, code)
 		}
 	}
-	for path, code := range map[string]int{"/frames/2/rendered": 404, "/frames/1,1/rendered": 400, "/frames/0/rendered": 400} {
+	for path, code := range map[string]int{"/frames/2/rendered": 404, "/frames/1,1/rendered": 200, "/frames/1,2/rendered": 404, "/frames/1,0/rendered": 400, "/frames/1,1/thumbnail": 400, "/frames/0/rendered": 400} {
 		if r := s.get(one + path); r.StatusCode != code {
 			t.Errorf("%s: %s, want %d", path, r.Status, code)
 		}

@@ -74,7 +74,7 @@ func asking(t *testing.T, of *Library, ask func(*talk) error) *counted {
 	var answering sync.WaitGroup
 	answering.Go(func() {
 		defer b.Close()
-		_ = (&answers{catalog: of, archive: of}).queries(t.Context(), newTalk(b))
+		_ = (&answers{catalog: of, archive: of}).queries(t.Context(), newTalk(b), (&guards{sites: map[string]*guard{}}).of("b"))
 	})
 	c := &counted{Conn: a}
 	if err := ask(newTalk(c)); err != nil {
@@ -115,7 +115,7 @@ func TestAway(t *testing.T) {
 
 	began := time.Now()
 	var found []held
-	c := asking(t, theirs, func(k *talk) (err error) { found, err = compareWith(t.Context(), mine, k); return err })
+	c := asking(t, theirs, func(k *talk) (err error) { found, _, err = compareWith(t.Context(), mine, k, 1<<20); return err })
 	t.Logf("trees: %d of %d studies, %d bytes said, %d heard, %d round trips, %v", len(found), all, c.said, c.heard, c.trips, time.Since(began).Round(time.Millisecond))
 	if len(found) != some || c.said+c.heard > 1<<20 || c.trips > 4 {
 		t.Errorf("%d studies found with %d bytes in %d round trips", len(found), c.said+c.heard, c.trips)

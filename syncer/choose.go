@@ -47,13 +47,13 @@ func (c *core) search(now time.Time) []effect {
 			continue
 		}
 		if c.explained(n) {
-			n.uneven = time.Time{}
+			n.uneven, n.vain = time.Time{}, 0
 			continue
 		}
 		if n.uneven.IsZero() {
 			n.uneven = now
 		}
-		if n.compared && now.Sub(n.uneven) < c.rules.Uneven {
+		if n.compared && (now.Sub(n.uneven) < c.rules.Uneven || n.behind >= c.rules.Known/4) { // there is enough to do, or to wait for
 			continue
 		}
 		n.asking, n.asked = true, n.said.Change
@@ -120,7 +120,7 @@ func (c *core) start(lane Lane, now time.Time) []effect {
 }
 
 func (c *core) pullFrom(uid dedup.UID, d *difference, from string, now time.Time) []effect {
-	d.pull = &pull{from: from, theirs: d.theirs[from], told: now}
+	d.pull = &pull{from: from, mine: d.mine, theirs: d.theirs[from], ups: c.sites[from].ups, told: now}
 	c.pulls[uid] = d
 	c.sites[from].pulls++
 	return []effect{startPull{uid, from, d.lane}, tell{c.reachable(), &wire.Claim{Studies: []wire.Claimed{{UID: uid, Leaf: d.theirs[from].Leaf}}}}}
@@ -197,7 +197,7 @@ func (c *core) source(uid dedup.UID, d *difference, now time.Time) (from string,
 		case !c.sites[site].up, nothing(d.theirs[site]):
 		case due.After(now):
 			again = earlier(again, due)
-		case c.sites[site].pulls >= c.rules.FromSite:
+		case c.sites[site].pulls >= c.atATime(site):
 			busy = true
 		default:
 			holders = append(holders, site)
@@ -207,7 +207,8 @@ func (c *core) source(uid dedup.UID, d *difference, now time.Time) (from string,
 		return "", again, busy
 	}
 	slices.SortFunc(holders, func(a, b string) int {
-		return cmp.Or(cmp.Compare(truth(c.sites[a].far), truth(c.sites[b].far)), cmp.Compare(truth(a == d.origin), truth(b == d.origin)), cmp.Compare(d.tried[a].failures, d.tried[b].failures),
+		return cmp.Or(cmp.Compare(truth(c.sites[a].far), truth(c.sites[b].far)),
+			cmp.Compare(truth(c.sites[a].faults > 0), truth(c.sites[b].faults > 0)), cmp.Compare(truth(a == d.origin), truth(b == d.origin)), cmp.Compare(d.tried[a].failures, d.tried[b].failures),
 			cmp.Compare(c.sites[a].pulls, c.sites[b].pulls), cmp.Compare(rank(c.self, a, uid), rank(c.self, b, uid)))
 	})
 	if holders[0] != d.origin || c.sites[d.origin].far {
@@ -217,6 +218,14 @@ func (c *core) source(uid dedup.UID, d *difference, now time.Time) (from string,
 		return "", turn, false
 	}
 	return holders[0], time.Time{}, false
+}
+
+// atATime is how many studies may be pulled from a site at a time: one, when the last was at fault, because what it costs to find out once more others have to wait for.
+func (c *core) atATime(site string) int {
+	if c.sites[site].faults > 0 {
+		return 1
+	}
+	return c.rules.FromSite
 }
 
 // due is when a pull from a site may be tried: at once if it was not tried, or the site holds something else now; after a while if this one does.

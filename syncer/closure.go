@@ -20,6 +20,7 @@ func (t *transfer) complete(ctx context.Context, missing []dedup.Ref) error {
 	if err != nil {
 		return err
 	}
+	t.withheld.unhealed = len(c.absent) > 0
 	return waitAll(ctx, c.put)
 }
 
@@ -167,7 +168,7 @@ type largeFile struct {
 }
 
 func (w *wave) take(x want, ref dedup.Ref, stored []byte) error {
-	refs, err := checkBulk(ref, stored)
+	refs, err := w.checkBulk(ref, stored)
 	if err != nil {
 		return err
 	}

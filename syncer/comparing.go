@@ -106,6 +106,9 @@ func node(ctx context.Context, c Catalog, p index.Place) (wire.Short, error) {
 		sum, _ := c.Sums().Node(p)
 		return short(sum), nil
 	}
+	if none(c, p) {
+		return wire.Short{}, nil
+	}
 	states, err := c.Below(ctx, p)
 	if err != nil {
 		return wire.Short{}, err
@@ -117,29 +120,64 @@ func node(ctx context.Context, c Catalog, p index.Place) (wire.Short, error) {
 	return short(c.Sums().SumOf(in)), nil
 }
 
+// none reports whether the tree knows that this site has nothing around a place.
+func none(c Catalog, p index.Place) bool {
+	sums := c.Sums()
+	depth := sums.Depth()
+	_, n := sums.Node(index.Place{Digits: depth, Bits: p.Bits &^ (^uint64(0) >> (4 * depth))})
+	return n == 0
+}
+
 // comparison walks the digest trees of two sites from the root to the studies that differ.
 type comparison struct {
 	catalog Catalog
 	talk    *talk
+	most    int               // studies to find
 	keys    map[wire.Key]bool // of studies that differ and that the other site has
 	differ  []held            // studies that it does not have
+	lookups int               // into the index, for places where the tree ends or the other site lists
+	partial bool              // there may be more
 }
 
-// compareWith finds the studies that this site and another hold differently, in a round trip a level.
-func compareWith(ctx context.Context, c Catalog, t *talk) ([]held, error) {
-	x := &comparison{catalog: c, talk: t, keys: map[wire.Key]bool{}}
+// mostPlaces is how many nodes of one level are followed, and mostLookups for how many places of a comparison the index is asked.
+const (
+	mostPlaces  = 1 << 14
+	mostLookups = 1 << 16
+)
+
+// compareWith finds the studies that this site and another hold differently, in a round trip a level. Where more than most are found, or far more places have to be
+// looked at than that many studies have, the answer is partial: the next comparison, when those are level, finds others.
+func compareWith(ctx context.Context, c Catalog, t *talk, most int) (differ []held, partial bool, err error) {
+	x := &comparison{catalog: c, talk: t, most: most, keys: map[wire.Key]bool{}}
 	for frontier := []index.Place{{}}; len(frontier) > 0; {
 		var next []index.Place
 		for part := range slices.Chunk(frontier, wire.MaxNodes) {
 			found, err := x.level(ctx, part)
 			if err != nil {
-				return nil, err
+				return nil, false, err
 			}
-			next = append(next, found...)
+			if next = append(next, found...); x.full(&next) {
+				break
+			}
 		}
 		frontier = next
 	}
-	return x.describe(ctx)
+	differ, err = x.describe(ctx)
+	return differ, x.partial, err
+}
+
+// full reports whether no more places are to be looked at, and keeps those that are within bounds.
+func (x *comparison) full(next *[]index.Place) bool {
+	switch {
+	case len(x.keys)+len(x.differ) >= x.most, x.lookups >= mostLookups:
+		*next = nil
+	case len(*next) > mostPlaces:
+		*next = (*next)[:mostPlaces]
+	default:
+		return false
+	}
+	x.partial = true
+	return true
 }
 
 // level asks about some nodes and returns those below them that differ.
@@ -162,7 +200,9 @@ func (x *comparison) level(ctx context.Context, places []index.Place) (next []in
 		if err != nil {
 			return nil, err
 		}
-		more = m.More
+		if more = m.More; more && len(m.Below) == 0 {
+			return nil, fault("an answer that goes on and says nothing")
+		}
 		for _, b := range m.Below {
 			p := placeOf(b.Prefix)
 			if !asked[p] {
@@ -202,6 +242,7 @@ func (x *comparison) node(ctx context.Context, p index.Place, b wire.Below) ([]i
 		if err != nil {
 			return nil, err
 		}
+		x.lookups += truth(q.Digits > x.catalog.Sums().Depth())
 		if mine != theirs[q] {
 			next = append(next, q)
 		}
@@ -226,6 +267,7 @@ func descendants(p index.Place, digits int) []index.Place {
 
 // items compares the studies below a place one by one.
 func (x *comparison) items(ctx context.Context, p index.Place, items []wire.Item) error {
+	x.lookups++
 	states, err := x.catalog.Below(ctx, p)
 	if err != nil {
 		return err
@@ -233,16 +275,20 @@ func (x *comparison) items(ctx context.Context, p index.Place, items []wire.Item
 	theirs := make(map[wire.Key][8]byte, len(items))
 	for _, i := range items {
 		theirs[i.Key] = i.Hash
-		x.keys[i.Key] = true
 	}
 	for _, s := range states {
 		key := wire.Key(index.KeyOf(s.UID))
 		hash, has := theirs[key]
 		switch h := x.catalog.Sums().Hash(sumOf(s)); {
-		case !has:
+		case has && hash == [8]byte(h[:8]):
+			delete(theirs, key)
+		case !has && len(x.differ) < x.most:
 			x.differ = append(x.differ, held{wire.StudyState{UID: s.UID}, s})
-		case hash == [8]byte(h[:8]):
-			delete(x.keys, key)
+		}
+	}
+	for key := range theirs {
+		if len(x.keys) < x.most { // else it is full, and partial
+			x.keys[key] = true
 		}
 	}
 	return nil
@@ -255,7 +301,7 @@ func (x *comparison) describe(ctx context.Context) ([]held, error) {
 		if err := x.talk.say(&wire.Describe{Keys: part}); err != nil {
 			return nil, err
 		}
-		states, _, err := hearStates(x.talk)
+		states, _, err := hearStates(x.talk, len(part))
 		if err != nil {
 			return nil, err
 		}
@@ -273,15 +319,17 @@ func (x *comparison) describe(ctx context.Context) ([]held, error) {
 	return x.differ, nil
 }
 
-// hearStates reads a whole answer of states.
-func hearStates(t *talk) (states []wire.StudyState, last *wire.States, err error) {
-	const most = 1 << 20
+// hearStates reads a whole answer of states, of which there are no more than were asked for.
+func hearStates(t *talk, most int) (states []wire.StudyState, last *wire.States, err error) {
 	for more := true; more; more = last.More {
 		if last, err = answer[*wire.States](t); err != nil {
 			return nil, nil, err
 		}
 		if states = append(states, last.Studies...); len(states) > most {
-			return nil, nil, fault("an answer of more than %d studies", most)
+			return nil, nil, fault("more studies than were asked for")
+		}
+		if last.More && len(last.Studies) == 0 {
+			return nil, nil, fault("an answer that goes on and says nothing")
 		}
 	}
 	return states, last, nil
@@ -330,7 +378,7 @@ func follow(ctx context.Context, c Catalog, t *talk, fx feed) (both []held, next
 	if err := t.say(&wire.Feed{Incarnation: fx.incarnation, Since: fx.since, Most: wire.MaxStudies}); err != nil {
 		return nil, 0, err
 	}
-	states, last, err := hearStates(t)
+	states, last, err := hearStates(t, wire.MaxStudies)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -44,9 +44,12 @@ type neighbour struct {
 	surplus  int           // of them, those that it holds and this site does not, less those the other way round
 	behind   int           // how many those are
 	lacking  int           // of them, those of which it has nothing
-	again    time.Time     // after a comparison that came to no end: none begins before
+	again    time.Time     // after a comparison that came to no end, or to nothing: none begins before
+	vain     int           // how many of those there were in a row
 	uneven   time.Time     // since when those studies have not explained how the roots differ; zero: they do
 	pulls    int           // running from it
+	faults   int           // of its pulls in a row, over all studies: it is asked last, and for one study at a time, until one comes through
+	ups      uint64        // how often a link to it came up
 	claims   map[dedup.UID]claim
 }
 
@@ -76,6 +79,7 @@ type difference struct {
 type attempt struct {
 	mine, theirs wire.StudyState
 	failures     int
+	cuts         int // in a row, while the link stood
 	end          end
 	why          string // what went wrong, in words
 	through      bool   // all that it offered is here, or was refused as accounted for
@@ -84,10 +88,11 @@ type attempt struct {
 
 // pull is one that is running.
 type pull struct {
-	from    string
-	theirs  wire.StudyState
-	fetched uint64
-	told    time.Time // when neighbours were last told of it
+	from         string
+	mine, theirs wire.StudyState // when it began
+	ups          uint64          // of the source, likewise
+	fetched      uint64
+	told         time.Time // when neighbours were last told of it
 }
 
 // Lane is how urgent a transfer is (PROTOCOL.md section 3). Lists and instance files of any study go before its bulkdata.
@@ -113,17 +118,37 @@ type Rules struct {
 	RetryMost time.Duration
 	FeedMost  uint64 // studies to ask a feed for; whoever missed more compares
 	Underway  int64  // bytes that one link may have under way at most: memory, and what a cut costs
+	// Known is of how many studies it is remembered that one site holds them otherwise: memory, whatever a site says. A comparison finds half as many, so that there is
+	// room for hints. Patience is how long a site may let a stream wait. Zero values of these two alone are filled as well.
+	Known    int
+	Patience time.Duration
 }
 
 // DefaultRules suit hospitals on a WAN as well as sites on a LAN.
 func DefaultRules() Rules {
 	return Rules{Pulls: 8, FromSite: 6, Turn: 500 * time.Millisecond, Stall: 15 * time.Second, HintEvery: 100 * time.Millisecond, ClaimEach: time.Second,
-		Uneven: 3 * time.Second, Retry: 5 * time.Second, RetryMost: 10 * time.Minute, FeedMost: 4096, Underway: 64 << 20}
+		Uneven: 3 * time.Second, Retry: 5 * time.Second, RetryMost: 10 * time.Minute, FeedMost: 4096, Underway: 64 << 20, Known: 1 << 16, Patience: patience}
 }
+
+func (r Rules) filled() Rules {
+	if r == (Rules{}) {
+		return DefaultRules()
+	}
+	if r.Known == 0 {
+		r.Known = DefaultRules().Known
+	}
+	if r.Patience == 0 {
+		r.Patience = patience
+	}
+	return r
+}
+
+// mostClaims is how many claims of one site are remembered.
+const mostClaims = 1024
 
 // newCore makes a machine that knows of nothing. hash is that of the cluster's digest trees.
 func newCore(self string, rules Rules, hash func(wire.StudyState) [32]byte) *core {
-	return &core{self: self, rules: rules, hash: hash, sites: map[string]*neighbour{}, studies: map[dedup.UID]*difference{}, pulls: map[dedup.UID]*difference{},
+	return &core{self: self, rules: rules.filled(), hash: hash, sites: map[string]*neighbour{}, studies: map[dedup.UID]*difference{}, pulls: map[dedup.UID]*difference{},
 		changed: map[dedup.UID]wire.StudyState{}}
 }
 
@@ -133,6 +158,7 @@ func (c *core) handle(e event, now time.Time) []effect {
 	switch e := e.(type) {
 	case linkUp:
 		n := c.site(e.site)
+		n.ups++
 		n.up, n.far = true, false // what it said by way of another may have come before this
 		c.wakeAll()
 	case linkDown:
@@ -183,7 +209,7 @@ func (c *core) site(name string) *neighbour {
 // lost forgets what only a link can tell. What the site was known to hold stays: it will be the first thing to ask for.
 func (c *core) lost(site string) {
 	n := c.site(site)
-	n.up, n.far, n.said, n.asking, n.compared, n.uneven, n.again = false, false, nil, false, false, time.Time{}, time.Time{}
+	n.up, n.far, n.said, n.asking, n.compared, n.uneven, n.again, n.vain = false, false, nil, false, false, time.Time{}, time.Time{}, 0
 	clear(n.claims)
 }
 
@@ -203,13 +229,16 @@ func (c *core) hear(e said) {
 // learn takes what a site holds of some studies.
 func (c *core) learn(e holds, now time.Time) {
 	n := c.site(e.site)
-	lane := Backfill
+	lane, most := Backfill, c.rules.Known/2
 	if e.hint {
-		lane = Fresh
+		lane, most = Fresh, c.rules.Known
 	}
 	for _, h := range e.studies {
 		uid := h.theirs.UID
 		d := c.studies[uid]
+		if n.behind >= most && (d == nil || !d.of(e.site)) { // the sums will find it when there is room
+			continue
+		}
 		if d == nil {
 			d = &difference{theirs: map[string]wire.StudyState{}, heard: map[string]uint64{}, tried: map[string]attempt{}, since: now, lane: lane}
 			c.studies[uid] = d
@@ -241,10 +270,19 @@ func (c *core) learn(e holds, now time.Time) {
 	}
 }
 
+// of reports whether a site is known to hold the study otherwise.
+func (d *difference) of(site string) bool {
+	_, known := d.theirs[site]
+	return known
+}
+
 // note takes what a site says that it is fetching.
 func (c *core) note(e claimed, now time.Time) {
 	n := c.site(e.site)
-	for _, s := range e.studies {
+	if len(n.claims)+len(e.studies) > mostClaims {
+		maps.DeleteFunc(n.claims, func(_ dedup.UID, cl claim) bool { return now.Sub(cl.grew) >= c.rules.Stall })
+	}
+	for _, s := range e.studies[:min(len(e.studies), max(0, mostClaims-len(n.claims)))] {
 		if s.Over { // what it holds now comes with its next hint: until then nobody else needs to ask the origin
 			n.claims[s.UID] = claim{s.Leaf, s.Fetched, now.Add(2*c.rules.Turn - c.rules.Stall)}
 			c.wake(s.UID)
@@ -264,11 +302,17 @@ func (c *core) ended(e compared, now time.Time) {
 	if !n.up {
 		return
 	}
+	if e.err != nil || n.said != nil && !c.explained(n) {
+		n.vain++
+		n.again = now.Add(min(c.rules.Uneven<<min(n.vain-1, 8), 20*c.rules.Uneven))
+	}
 	if e.err != nil {
-		n.again = now.Add(c.rules.Uneven)
 		return
 	}
 	n.compared = true
+	if e.partial {
+		return
+	}
 	if e.feed {
 		n.fed = e.next
 		return
@@ -369,23 +413,38 @@ func (c *core) finish(e pulled, now time.Time) []effect {
 	c.site(p.from).pulls--
 	out := []effect{tell{c.reachable(), &wire.Claim{Studies: []wire.Claimed{{UID: e.study, Leaf: p.theirs.Leaf, Fetched: p.fetched, Over: true}}}}}
 	a := attempt{mine: d.mine, theirs: p.theirs, end: e.end, why: e.why, through: e.end == through, ended: now}
+	n := c.site(p.from)
 	switch e.end {
 	case through:
+		if !alike(p.mine, d.mine) {
+			n.faults = 0
+		}
 		a.again = now.Add(c.rules.RetryMost)
 		if p.theirs.Flags&wire.Complete != 0 && d.mine.Flags&wire.Complete == 0 { // something of it is still wanting here, and there it is
 			a.again = now.Add(4 * c.rules.Retry)
 		}
-	case linkLost, notHere:
+	case linkLost:
+		if n.up && !n.far && n.ups == p.ups { // its link stands: the longer it cuts streams, the longer it is left alone
+			a.cuts = d.tried[p.from].cuts + 1
+		}
+		a.again = now.Add(c.backoff(a.cuts))
+	case notHere:
 		a.again = now.Add(c.rules.Retry)
 	case atFault:
+		n.faults++
 		a.failures = d.tried[p.from].failures + 1
-		a.again = now.Add(min(c.rules.Retry<<min(a.failures-1, 16), c.rules.RetryMost))
+		a.again = now.Add(c.backoff(a.failures))
 		out = append(out, blame{e.study, p.from})
 	}
 	d.tried[p.from] = a
 	c.forget(e.study)
 	c.wake(e.study)
 	return out
+}
+
+// backoff is how long nothing is tried again after so many times in a row.
+func (c *core) backoff(times int) time.Duration {
+	return min(c.rules.Retry<<min(max(times-1, 0), 16), c.rules.RetryMost)
 }
 
 // forget drops sites that hold a study as this one does, and a study that nobody holds differently.

@@ -27,11 +27,34 @@ const (
 	mostCompressed = 64 << 20  // bytes of a compressed file, as sent
 )
 
+// The records of one file: so many, none of fewer bytes. Each takes hundreds of bytes of memory, however little it says.
+const (
+	mostRecords = 1 << 18
+	leastRecord = 40
+)
+
 // content is what a file holds, decompressed where its path ends in .gz, never more than the limits. one says that it is compressed in one piece, as dicomesh
 // does it.
 func content(ref dedup.Ref, stored []byte) (text []byte, one bool, err error) {
+	u, err := unpack(ref, stored)
+	if err == nil && u.large {
+		u.text, err = u.inflate(stored)
+	}
+	return u.text, u.one, err
+}
+
+// unpacked is a file that was read to its end, and was found to keep the limits.
+type unpacked struct {
+	text  []byte
+	large bool // it was read, and not kept
+	size  int
+	one   bool
+}
+
+// unpack reads a file to its end. Who sends one that would expand without end, or beyond the limits, has no memory taken for it.
+func unpack(ref dedup.Ref, stored []byte) (unpacked, error) {
 	if !strings.HasSuffix(ref.Path(), ".gz") {
-		return stored, false, nil
+		return unpacked{text: stored, size: len(stored)}, nil
 	}
 	ratio := int64(jsonRatio)
 	if ref.Class == dedup.Bulkdata && ref.Ext != ".json.gz" {
@@ -40,28 +63,96 @@ func content(ref dedup.Ref, stored []byte) (text []byte, one bool, err error) {
 	in := bytes.NewReader(stored)
 	z, err := gzip.NewReader(in)
 	if err != nil {
-		return nil, false, fault("a compressed file that is none")
+		return unpacked{}, fault("a compressed file that is none")
 	}
 	most := min(mostObject, max(freeExpansion, ratio*int64(len(stored))))
-	out := bytes.NewBuffer(make([]byte, 0, min(4*len(stored), freeExpansion)+bytes.MinRead))
+	out := &beginning{text: make([]byte, 0, min(4*len(stored), freeExpansion))}
 	for pieces := 1; err == nil; pieces++ {
 		z.Multistream(false)
-		_, err = io.Copy(out, io.LimitReader(z, most+1-int64(out.Len())))
+		_, err = io.Copy(out, io.LimitReader(z, most+1-int64(out.size)))
 		switch {
 		case err != nil:
-		case int64(out.Len()) > most:
-			return nil, false, fault("a compressed file that expands beyond %d bytes", most)
+		case int64(out.size) > most:
+			return unpacked{}, fault("a compressed file that expands beyond %d bytes", most)
 		case in.Len() == 0:
-			return out.Bytes(), pieces == 1, nil
+			return unpacked{out.text, out.size > freeExpansion, out.size, pieces == 1}, nil
 		default:
 			err = z.Reset(in)
 		}
 	}
-	return nil, false, fault("a compressed file that does not read to its end")
+	return unpacked{}, fault("a compressed file that does not read to its end")
 }
 
-// judges are those who say of a list whether anything is left to be checked of it, each for one goroutine at a time.
-type judges struct{ idle sync.Pool }
+// beginning keeps what is written to it, unless that is more than a file may expand to freely.
+type beginning struct {
+	text []byte // nil when there was too much
+	size int
+}
+
+// Write implements io.Writer.
+func (b *beginning) Write(p []byte) (int, error) {
+	if b.size += len(p); b.size > freeExpansion {
+		b.text = nil
+		return len(p), nil
+	}
+	b.text = append(b.text, p...)
+	return len(p), nil
+}
+
+// inflate reads a large file once more, and keeps what it reads.
+func (u unpacked) inflate(stored []byte) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(stored))
+	if err != nil {
+		return nil, fault("a compressed file that is none")
+	}
+	text := make([]byte, u.size)
+	if _, err := io.ReadFull(z, text); err != nil {
+		return nil, fault("a compressed file that does not read to its end")
+	}
+	return text, nil
+}
+
+// countRecords refuses a list that would take far more memory than it has bytes.
+func countRecords(text []byte) error {
+	records, depth, quoted := 0, 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth == 2 {
+				records++
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	if records > mostRecords || records > 1+len(text)/leastRecord {
+		return fault("a file of %d records in %d bytes", records, len(text))
+	}
+	return nil
+}
+
+// judges are those who say of a list whether anything is left to be checked of it, each for one goroutine at a time. What is large is checked alone, so that many large files
+// that come at a time take the memory of one.
+type judges struct {
+	idle  sync.Pool
+	alone sync.Mutex
+}
+
+// open is content; of a large file nobody else opens one before the caller calls done.
+func (j *judges) open(ref dedup.Ref, stored []byte) (text []byte, one bool, done func(), err error) {
+	u, err := unpack(ref, stored)
+	if err != nil || !u.large {
+		return u.text, u.one, func() {}, err
+	}
+	j.alone.Lock()
+	text, err = u.inflate(stored)
+	return text, u.one, j.alone.Unlock, err
+}
 
 // judge is verify.Judge.
 func (j *judges) judge(f dedup.File, text, stored []byte) dedup.Answer {
@@ -76,7 +167,8 @@ func (j *judges) judge(f dedup.File, text, stored []byte) dedup.Answer {
 // checkHead checks a list, an instance file or a file of class other: it must be what the source said that it is, and be readable. The head keeps stored.
 func (j *judges) checkHead(study dedup.UID, w want, stored []byte) (h head, err error) {
 	h = head{ref: w.ref, digest: w.digest, stored: stored, known: index.Received{Entry: index.Entry{Ref: w.ref, Path: w.ref.In(study)}}}
-	text, one, err := content(w.ref, stored)
+	text, one, done, err := j.open(w.ref, stored)
+	defer done()
 	if err != nil {
 		return h, err
 	}
@@ -85,6 +177,9 @@ func (j *judges) checkHead(study dedup.UID, w want, stored []byte) (h head, err 
 	}
 	if w.ref.Class == dedup.Other {
 		return h, nil
+	}
+	if err := countRecords(text); err != nil {
+		return h, err
 	}
 	f := dedup.ParseFile(w.ref, text)
 	if f.Fault != nil {
@@ -104,14 +199,15 @@ func (j *judges) checkHead(study dedup.UID, w want, stored []byte) (h head, err 
 // Names of 64 hex digits with dicomesh's own extensions are SHA-256 sums; a stream has its own in the name besides. Names in other writers' spellings say
 // nothing that can be relied on: such a file is taken as it comes, its digest is recorded when it is first entered, and package verify will say "cannot
 // tell" where that is lost.
-func checkBulk(ref dedup.Ref, stored []byte) ([]dedup.Ref, error) {
+func (j *judges) checkBulk(ref dedup.Ref, stored []byte) ([]dedup.Ref, error) {
 	if ref.Stream != "" {
 		if sum := blake3.Sum256(stored); hex.EncodeToString(sum[:16]) != ref.Stream {
 			return nil, fault("bulkdata that does not have its name")
 		}
 		return nil, nil
 	}
-	text, _, err := content(ref, stored)
+	text, _, done, err := j.open(ref, stored)
+	defer done()
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,8 @@ type (
 		feed bool
 		next uint64 // of a feed: what to ask for next time
 		err  error
+		// partial says that a comparison found as much as was asked for, and that there may be more.
+		partial bool
 	}
 	// local is what this site holds of a study now, and of everything.
 	local struct {
@@ -60,6 +62,8 @@ type (
 		why   string // what went wrong, in words
 	}
 	tick struct{}
+	// fence is nothing that happened: it passes when all events before it were taken.
+	fence struct{ passed chan struct{} }
 )
 
 // held is a study as two sites hold it. A site that has nothing of it holds a zero leaf and no flags.
@@ -88,6 +92,7 @@ func (asked) event()    {}
 func (fetched) event()  {}
 func (pulled) event()   {}
 func (tick) event()     {}
+func (fence) event()    {}
 
 // The effects. The caller performs them in order.
 type (

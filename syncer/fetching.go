@@ -34,6 +34,7 @@ const (
 	firstGuess  = 16 << 10
 	mostStreams = atATime
 	zstdBelow   = 25e6 // bytes a second: faster links carry more than zstd compresses
+	slowest     = 256  // an answer may come so many times slower than the link was measured to be
 )
 
 // fetching is the files of one call that have not come yet, shared by the streams that fetch them.
@@ -149,6 +150,7 @@ func (f *fetching) request(ctx context.Context, wants []want, budget int64) (cam
 	d := f.desks.take()
 	defer f.desks.give(d)
 	k := d.talk(s)
+	k.patience, k.until = f.patience, time.Now().Add(f.enough(budget))
 	m := &wire.Fetch{Study: f.study, Budget: uint64(budget), Whole: wholeFile}
 	if rate := f.lanes.rate(f.site); rate > 0 && rate < zstdBelow {
 		m.Zstd = true
@@ -156,11 +158,16 @@ func (f *fetching) request(ctx context.Context, wants []want, budget int64) (cam
 	for _, w := range wants {
 		m.Files = append(m.Files, wire.Want{Ref: w.ref, Digest: w.digest})
 	}
-	asked := time.Now()
 	if err := k.say(m); err != nil {
-		return 0, err
+		return 0, blameStall(ctx, err)
 	}
-	in := &incoming{talk: k, desk: d, packer: f.packer}
+	came, err = f.answer(&incoming{talk: k, desk: d, packer: f.packer, left: uint64(budget)}, wants)
+	return came, blameStall(ctx, err)
+}
+
+// answer takes the answer to a request.
+func (f *fetching) answer(in *incoming, wants []want) (came int64, err error) {
+	asked := time.Now()
 	for i, w := range wants {
 		h, err := in.head(uint64(i), w)
 		if err != nil {
@@ -169,8 +176,8 @@ func (f *fetching) request(ctx context.Context, wants []want, budget int64) (cam
 		if i == 0 {
 			f.lanes.heard(f.site, time.Since(asked))
 		}
-		if h.Status == wire.Here && h.Size > wholeFile || h.Length > wholeFile+wholeFile/8 {
-			return came, fault("a file of %d bytes that was not to come whole", h.Size)
+		if err := in.fits(h); err != nil {
+			return came, err
 		}
 		if err := f.file(in, h, w); err != nil {
 			return came, err
@@ -178,6 +185,12 @@ func (f *fetching) request(ctx context.Context, wants []want, budget int64) (cam
 		came += int64(h.Length)
 	}
 	return came, nil
+}
+
+// enough is how long the answer to a request of so many bytes may take. A neighbour that sends a byte now and then would else hold a study for ever, which others could send.
+func (t *transfer) enough(bytes int64) time.Duration {
+	rate := max(minimumRate, t.lanes.rate(t.site)/slowest)
+	return t.patience + time.Duration(float64(bytes)/rate*float64(time.Second))
 }
 
 // file takes one file of an answer.
@@ -228,6 +241,25 @@ type incoming struct {
 	*desk
 	talk   *talk
 	packer *packer
+	left   uint64 // of what was asked for
+	began  bool   // one file has come, which may be larger than that
+}
+
+// fits reports whether a file may come whole, and beside those that came before it: the asker says how much it can take, and memory is taken for no more.
+func (in *incoming) fits(h *wire.FileHeader) error {
+	switch {
+	case h.Status != wire.Here:
+		return nil
+	case h.Size > wholeFile || h.Length > wholeFile+wholeFile/8:
+		return fault("a file of %d bytes that was not to come whole", h.Size)
+	case h.Coding == wire.Stored && h.Length != h.Size:
+		return fault("%d bytes of a file of %d", h.Length, h.Size)
+	case in.began && h.Size > in.left:
+		return fault("more bytes than were asked for")
+	}
+	in.began = true
+	in.left -= min(in.left, h.Size)
+	return nil
 }
 
 // head reads the header of the i-th file.
@@ -255,7 +287,11 @@ func (in *incoming) body(h *wire.FileHeader) ([]byte, error) {
 	if h.Coding != wire.Zstd {
 		return nil, fault("a coding that is not known")
 	}
-	return in.packer.expand(travelled)
+	plain, err := in.packer.expand(travelled)
+	if err == nil && uint64(len(plain)) != h.Size {
+		return nil, fault("%d bytes of a file of %d", len(plain), h.Size)
+	}
+	return plain, err
 }
 
 // read takes memory as bytes arrive.
@@ -265,7 +301,7 @@ func (in *incoming) read(n uint64) ([]byte, error) {
 	for uint64(len(b)) < n {
 		part := int(min(n-uint64(len(b)), step))
 		b = slices.Grow(b, part)[:len(b)+part]
-		_ = in.talk.SetDeadline(time.Now().Add(patience)) // a stream that is over says so when it is read
+		in.talk.wait()
 		if _, err := io.ReadFull(in.talk.in, b[len(b)-part:]); err != nil {
 			return nil, early(err)
 		}

@@ -154,7 +154,7 @@ func (t *transfer) largeCompressed(ctx context.Context, w want, size uint64) err
 	if size > mostCompressed {
 		return fault("a compressed file of %d bytes", size)
 	}
-	stored := make([]byte, 0, size)
+	var stored []byte // as bytes come: a size is a claim
 	if err := t.ranges(ctx, w, span{0, size}, func(b []byte) error {
 		stored = append(stored, b...)
 		return nil
@@ -168,7 +168,7 @@ func (t *transfer) largeCompressed(ctx context.Context, w want, size uint64) err
 		}
 		return t.headAlone(ctx, h)
 	}
-	if _, err := checkBulk(w.ref, stored); err != nil {
+	if _, err := t.checkBulk(w.ref, stored); err != nil {
 		return err
 	}
 	r, err := t.depot.put(t.study, w.ref, stored)
@@ -275,14 +275,15 @@ func (t *transfer) piece(ctx context.Context, w want, s span) ([]byte, error) {
 	d := t.desks.take()
 	defer t.desks.give(d)
 	k := d.talk(stream)
+	k.patience, k.until = t.patience, time.Now().Add(t.enough(int64(s.to-s.from)))
 	x := wire.Want{Ref: w.ref, Digest: w.digest, Offset: s.from, Length: s.to - s.from, Partial: true}
 	if err := k.say(&wire.Fetch{Study: t.study, Budget: x.Length, Whole: wholeFile, Files: []wire.Want{x}}); err != nil {
-		return nil, err
+		return nil, blameStall(ctx, err)
 	}
 	in := &incoming{talk: k, desk: &desk{buffer: t.pieces.take(int(x.Length))}, packer: t.packer}
 	h, err := in.head(0, w)
 	if err != nil {
-		return nil, err
+		return nil, blameStall(ctx, err)
 	}
 	if h.Status != wire.Here || h.Length != x.Length || h.Coding != wire.Stored {
 		return nil, fault("%s, %d bytes, where %d of a large file were asked for", h.Status, h.Length, x.Length)
@@ -291,5 +292,5 @@ func (t *transfer) piece(ctx context.Context, w want, s span) ([]byte, error) {
 	if err == nil {
 		t.report(uint64(len(b)))
 	}
-	return b, err
+	return b, blameStall(ctx, err)
 }

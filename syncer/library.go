@@ -295,13 +295,17 @@ func (l *Library) Heads(ctx context.Context, uid dedup.UID) (wire.StudyState, []
 	return state, heads, nil
 }
 
-// Missing implements Archive.
+// Missing implements Archive. A study of which nothing was known may be on disk all the same: the index is new, or somebody has put it there.
 func (l *Library) Missing(ctx context.Context, uid dedup.UID) ([]dedup.Ref, error) {
 	s, has, err := l.config.Index.Study(ctx, uid)
-	if err != nil || !has || s.Complete {
+	if err != nil || has && s.Complete {
 		return nil, err
 	}
-	h, err := l.Look(ctx, uid)
+	look := l.Look
+	if !has {
+		look = l.LookAll
+	}
+	h, err := look(ctx, uid)
 	return h.Missing, err
 }
 

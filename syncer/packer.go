@@ -31,7 +31,7 @@ func (p *packer) open() error {
 		p.in, p.err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(packers), zstd.WithWindowSize(packWindow),
 			zstd.WithLowerEncoderMem(true))
 		if p.err == nil {
-			p.out, p.err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(packers), zstd.WithDecoderMaxMemory(2*mostRequest))
+			p.out, p.err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(packers), zstd.WithDecoderMaxMemory(wholeFile))
 		}
 	})
 	return p.err

@@ -32,6 +32,7 @@ type puller struct {
 	saved    *savings
 	shelter  *shelter
 	partials *partials
+	patience time.Duration
 	progress func(fetched) // told now and then
 	log      *slog.Logger
 }
@@ -39,8 +40,9 @@ type puller struct {
 // A group of heads is fetched, completed and committed before the next one: what is visible stays true at every moment, memory is bounded, and what a
 // long pull has brought stays when it is cut. Offers come in pages, for the same reason.
 const (
-	pageHeads  = 512 // that are offered at a time
-	firstHeads = 32  // of the first group of a pull
+	pageHeads  = 512 // that are offered at a time, and what the last part has beyond that
+	mostPart   = 16 << 10
+	firstHeads = 32 // of the first group of a pull
 	groupHeads = 500
 	groupBytes = 16 << 20
 	maxDepth   = 8 // of objects that refer to objects (FORMAT.md section 4)
@@ -62,12 +64,14 @@ func (s *stride) took(d time.Duration) {
 // transfer is one pull.
 type transfer struct {
 	*puller
-	study dedup.UID
-	site  string
-	lane  atomic.Uint32 // a Lane; it may become more urgent on the way
-	bytes atomic.Uint64
-	tent  *tent                 // heads that wait for their bulkdata
-	lists map[dedup.FileID]bool // that are leaves here when it begins
+	study    dedup.UID
+	site     string
+	lane     atomic.Uint32 // a Lane; it may become more urgent on the way
+	bytes    atomic.Uint64
+	tent     *tent                 // heads that wait for their bulkdata
+	lists    map[dedup.FileID]bool // that are leaves here when it begins
+	offered  wire.StudyState       // what the source holds, as it said with its last offer
+	withheld withheld
 
 	mu   sync.Mutex // guards what follows
 	came []arrival
@@ -132,43 +136,73 @@ func (t *transfer) land(ctx context.Context, err error) {
 func (p *puller) pull(ctx context.Context, t *transfer) (err error) {
 	t.tent = p.shelter.enter(t.study)
 	defer func() { p.shelter.leave(t.tent, err) }()
-	_, mine, err := p.archive.Heads(ctx, t.study)
-	if err != nil {
-		return fmt.Errorf("%w: %w", durable.ErrNotStored, err)
-	}
 	missing, err := p.archive.Missing(ctx, t.study)
 	if err != nil {
 		return fmt.Errorf("%w: %w", durable.ErrNotStored, err)
 	}
-	here := make(map[dedup.FileID]bool, len(mine))
+	state, mine, err := p.archive.Heads(ctx, t.study)
+	if err != nil {
+		return fmt.Errorf("%w: %w", durable.ErrNotStored, err)
+	}
+	here := t.note(mine)
+	o := &offering{pages: &wire.Heads{Study: t.study, Have: bucketsOf(mine)}, steps: stride{firstHeads}, here: here}
+	if err = t.complete(ctx, missing); err == nil {
+		err = t.all(ctx, o)
+	}
+	if err == nil {
+		err = t.heldBack(ctx, state, o.leaves)
+	}
+	if len(missing) == 0 && !o.came {
+		return err
+	}
+	t.land(ctx, err)
+	// Whatever came is looked at, also when the rest did not.
+	a := t.arrivals()
+	a.Others = o.others
+	return errors.Join(err, p.archive.Take(context.WithoutCancel(ctx), t.study, a))
+}
+
+// note is what is here of a study when its pull begins.
+func (t *transfer) note(mine []wire.Head) (here map[dedup.FileID]bool) {
+	here = make(map[dedup.FileID]bool, len(mine))
 	for _, h := range mine {
 		here[idOf(h)] = true
 		if h.Leaf && h.Ref.Class == dedup.List {
 			t.lists[idOf(h)] = true
 		}
 	}
-	pages := &wire.Heads{Study: t.study, Have: bucketsOf(mine)}
-	steps, came, others := stride{firstHeads}, len(missing) > 0, false
-	err = t.complete(ctx, missing)
-	for more := true; more && err == nil; more = pages.From > 0 {
-		var lacking []wire.Head
-		pages.Most = uint64(min(2*steps.heads, pageHeads))
-		if lacking, err = t.offers(ctx, pages); err != nil {
-			break
+	return here
+}
+
+// offering is what a source offers in a pull, page by page.
+type offering struct {
+	pages  *wire.Heads // asks for the next page
+	steps  stride
+	here   map[dedup.FileID]bool
+	leaves int  // that were offered
+	came   bool // something is lacking here
+	others bool // files of class other are among it
+}
+
+// all brings what is offered and is not here.
+func (t *transfer) all(ctx context.Context, o *offering) error {
+	for more := true; more && !t.withheld.enough(); more = o.pages.From > 0 {
+		o.pages.Most = uint64(min(2*o.steps.heads, pageHeads))
+		lacking, err := t.offers(ctx, o.pages)
+		if err != nil {
+			return err
 		}
-		lacking = slices.DeleteFunc(lacking, func(h wire.Head) bool { return here[idOf(h)] || p.spared.has(t, idOf(h)) })
-		came = came || len(lacking) > 0
-		others = others || slices.ContainsFunc(lacking, func(h wire.Head) bool { return h.Ref.Class == dedup.Other })
-		err = t.inGroups(ctx, lacking, &steps)
+		for _, h := range lacking {
+			o.leaves += truth(h.Leaf)
+		}
+		lacking = slices.DeleteFunc(lacking, func(h wire.Head) bool { return o.here[idOf(h)] || t.spared.has(t, idOf(h)) })
+		o.came = o.came || len(lacking) > 0
+		o.others = o.others || slices.ContainsFunc(lacking, func(h wire.Head) bool { return h.Ref.Class == dedup.Other })
+		if err := t.inGroups(ctx, lacking, &o.steps); err != nil {
+			return err
+		}
 	}
-	if !came {
-		return err
-	}
-	t.land(ctx, err)
-	// Whatever came is looked at, also when the rest did not.
-	a := t.arrivals()
-	a.Others = others
-	return errors.Join(err, p.archive.Take(context.WithoutCancel(ctx), t.study, a))
+	return nil
 }
 
 // inGroups brings heads that are lacking, group by group.
@@ -177,6 +211,9 @@ func (t *transfer) inGroups(ctx context.Context, lacking []wire.Head, steps *str
 		return cmp.Or(a.Ref.Compare(b.Ref), slices.Compare(a.Digest[:], b.Digest[:]))
 	})
 	for group := range groups(lacking, steps) {
+		if t.withheld.enough() {
+			return nil
+		}
 		began := time.Now()
 		if err := t.group(ctx, group); err != nil {
 			return err
@@ -216,33 +253,47 @@ func (t *transfer) offers(ctx context.Context, page *wire.Heads) ([]wire.Head, e
 		return nil, err
 	}
 	defer s.Close()
+	stop := context.AfterFunc(ctx, func() { _ = s.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
 	k := newTalk(s)
-	if err := k.say(page); err != nil {
-		return nil, err
+	k.patience, k.until = t.patience, time.Now().Add(4*t.patience)
+	heads, last, err := hearHeads(k, page)
+	if err != nil {
+		return nil, blameStall(ctx, err)
 	}
-	const most = 1 << 20
-	var heads []wire.Head
-	next := uint64(0)
-	for more := true; more; {
-		m, err := answer[*wire.HeadsOf](k)
-		if err != nil {
-			return nil, err
-		}
-		if heads = append(heads, m.Heads...); len(heads) > most {
-			return nil, fault("a study of more than %d lists and instance files", most)
-		}
-		more, next = m.More, m.Next
-	}
-	if next > 0 && next <= page.From || next >= uint64(len(page.Have)) {
-		return nil, fault("heads that never end")
-	}
-	page.From = next
-	for _, h := range heads {
-		if h.Ref.Class == dedup.Bulkdata {
-			return nil, fault("bulkdata among the lists")
-		}
-	}
+	t.offered = last.State
+	page.From = last.Next
 	return heads, nil
+}
+
+// hearHeads asks for a page of heads, and reads the answer: heads of the parts that were asked for, and no more than a page has.
+func hearHeads(k *talk, page *wire.Heads) (heads []wire.Head, last *wire.HeadsOf, err error) {
+	if err := k.say(page); err != nil {
+		return nil, nil, err
+	}
+	for more := true; more; more = last.More {
+		if last, err = answer[*wire.HeadsOf](k); err != nil {
+			return nil, nil, err
+		}
+		if len(last.Heads) == 0 && last.More {
+			return nil, nil, fault("an answer that goes on and says nothing")
+		}
+		if heads = append(heads, last.Heads...); len(heads) > pageHeads+mostPart {
+			return nil, nil, fault("more heads than were asked for")
+		}
+	}
+	if last.Next > 0 && last.Next <= page.From || last.Next >= uint64(len(page.Have)) {
+		return nil, nil, fault("heads that never end")
+	}
+	for _, h := range heads {
+		switch part := uint64(h.Digest[0]); {
+		case h.Ref.Class == dedup.Bulkdata:
+			return nil, nil, fault("bulkdata among the lists")
+		case part < page.From || last.Next > 0 && part >= last.Next:
+			return nil, nil, fault("heads that were not asked for")
+		}
+	}
+	return heads, last, nil
 }
 
 // group fetches some heads, completes them, and commits those that are complete.
@@ -275,7 +326,15 @@ func (t *transfer) group(ctx context.Context, heads []wire.Head) error {
 			return err
 		}
 	}
-	got = slices.DeleteFunc(got, bulk.lacks)
+	leaves := make(map[dedup.FileID]bool, len(heads))
+	for _, h := range heads {
+		leaves[idOf(h)] = h.Leaf
+	}
+	got = slices.DeleteFunc(got, func(h head) bool {
+		lacks := bulk.lacks(h)
+		t.withheld.leaves += truth(lacks && leaves[idOf(wire.Head{Ref: h.ref, Digest: h.digest})])
+		return lacks
+	})
 	err = t.commit(ctx, got, bulk)
 	if err == nil {
 		t.tent.give(got)
@@ -309,8 +368,10 @@ func (c *collection) take(w want, ref dedup.Ref, stored []byte) error {
 	return nil
 }
 
-// without lets a head go that the source had when it offered it: it was replaced meanwhile, and the next look shows by what.
-func (c *collection) without(want) {}
+// without lets a head go that the source had when it offered it: most often it was replaced meanwhile, and the next look shows by what.
+func (c *collection) without(w want) {
+	c.withheld.head(idOf(wire.Head{Ref: w.ref, Digest: w.digest}))
+}
 
 func (c *collection) beyond(w want, size uint64) {
 	c.mu.Lock()

@@ -21,7 +21,8 @@ type Archive interface {
 	Heads(ctx context.Context, study dedup.UID) (wire.StudyState, []wire.Head, error)
 	// Shelf opens what is here and right of a study.
 	Shelf(ctx context.Context, study dedup.UID) (Shelf, error)
-	// Missing is bulkdata that the study refers to and that is not here, or not right.
+	// Missing is bulkdata that the study refers to and that is not here, or not right. Of a study that nobody has looked at yet it finds out first what is here, so that
+	// nothing is fetched that lies there already.
 	Missing(ctx context.Context, study dedup.UID) ([]dedup.Ref, error)
 	// Take enters what became durable of a study. Syncer.Local is called before it returns.
 	Take(ctx context.Context, study dedup.UID, a Arrival) error
@@ -59,7 +60,7 @@ type answers struct {
 }
 
 // queries answers questions until the asker has no more.
-func (a *answers) queries(ctx context.Context, t *talk) error {
+func (a *answers) queries(ctx context.Context, t *talk, g *guard) error {
 	for {
 		m, err := t.hear()
 		if err == io.EOF {
@@ -68,22 +69,32 @@ func (a *answers) queries(ctx context.Context, t *talk) error {
 		if err != nil {
 			return err
 		}
-		switch m := m.(type) {
-		case *wire.Compare:
-			err = a.compare(ctx, t, m)
-		case *wire.Describe:
-			err = a.describe(ctx, t, m)
-		case *wire.Feed:
-			err = a.feed(ctx, t, m)
-		case *wire.Heads:
-			err = a.heads(ctx, t, m)
-		default:
-			err = fault("a question of kind %s", m.Kind())
-		}
-		if err != nil {
+		if err := a.question(ctx, t, g, m); err != nil {
 			return err
 		}
 	}
+}
+
+// question answers one, when others of the same site leave room for it.
+func (a *answers) question(ctx context.Context, t *talk, g *guard, m wire.Message) error {
+	done, err := g.ask(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	began, wrote := time.Now(), t.wrote
+	defer func() { g.answered(ctx, time.Since(began)-(t.wrote-wrote)) }()
+	switch m := m.(type) {
+	case *wire.Compare:
+		return a.compare(ctx, t, m)
+	case *wire.Describe:
+		return a.describe(ctx, t, m)
+	case *wire.Feed:
+		return a.feed(ctx, t, m)
+	case *wire.Heads:
+		return a.heads(ctx, t, m)
+	}
+	return fault("a question of kind %s", m.Kind())
 }
 
 // compare answers with what is below the nodes that differ, a frame for a few of them.
@@ -219,7 +230,7 @@ func page(heads []wire.Head, from, most uint64) (out []wire.Head, next uint64) {
 const minimumRate = 4 << 10
 
 // fetch answers one Fetch.
-func (a *answers) fetch(ctx context.Context, t *talk) error {
+func (a *answers) fetch(ctx context.Context, t *talk, g *guard) error {
 	m, err := t.hear()
 	if err != nil {
 		return err
@@ -228,14 +239,14 @@ func (a *answers) fetch(ctx context.Context, t *talk) error {
 	if !ok {
 		return fault("a request of kind %s", m.Kind())
 	}
-	shelf, err := a.archive.Shelf(ctx, f.Study)
+	shelf, err := a.shelf(ctx, g, f.Study)
 	if err != nil {
 		return err
 	}
 	d := a.desks.take()
 	defer a.desks.give(d)
 	d.out.Reset(t)
-	s := &sender{talk: t, desk: d, packer: &a.packer, request: f, left: min(f.Budget, mostRequest)}
+	s := &sender{talk: t, desk: d, packer: &a.packer, guard: g, request: f, left: min(f.Budget, mostRequest)}
 	for i, w := range f.Files {
 		if err := s.file(shelf, uint64(i), w); err != nil {
 			return err
@@ -244,11 +255,24 @@ func (a *answers) fetch(ctx context.Context, t *talk) error {
 	return s.out.Flush()
 }
 
+// shelf opens a study for somebody who fetches: that is a question like others.
+func (a *answers) shelf(ctx context.Context, g *guard, study dedup.UID) (Shelf, error) {
+	done, err := g.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	began := time.Now()
+	defer func() { g.answered(ctx, time.Since(began)) }()
+	return a.archive.Shelf(ctx, study)
+}
+
 // sender writes the answer to one Fetch.
 type sender struct {
 	*desk
 	talk    *talk
 	packer  *packer
+	guard   *guard
 	request *wire.Fetch
 	left    uint64 // of the budget
 	began   bool   // one file was sent, so that a budget of little is not nothing
@@ -298,7 +322,8 @@ func (s *sender) head(h *wire.FileHeader) error {
 // body sends a header and the bytes that it announces.
 func (s *sender) body(b Book, h *wire.FileHeader, w wire.Want) error {
 	_ = s.talk.SetDeadline(time.Now().Add(patience + time.Duration(h.Length/minimumRate)*time.Second)) // a stream that is over says so when it is read
-	if s.request.Zstd && compressible(b.Ref) && h.Length > 0 && (s.misses < packMisses || h.Index%packAgain == 0) {
+	if room := 2 * int64(h.Length); s.worthPacking(b, h) && s.guard.pack(room) {                       // else it goes as it is: who does not read holds no memory here
+		defer s.guard.pack(-room)
 		return s.compressed(b, h, w)
 	}
 	if err := s.head(h); err != nil {
@@ -309,6 +334,11 @@ func (s *sender) body(b Book, h *wire.FileHeader, w wire.Want) error {
 		return fmt.Errorf("%s is shorter than it was: %w", b.Ref.Class, io.ErrUnexpectedEOF)
 	}
 	return err
+}
+
+// worthPacking reports whether a file may travel compressed, and may be smaller so.
+func (s *sender) worthPacking(b Book, h *wire.FileHeader) bool {
+	return s.request.Zstd && compressible(b.Ref) && h.Length > 0 && h.Length <= wholeFile && (s.misses < packMisses || h.Index%packAgain == 0)
 }
 
 // compressible reports whether a file's bytes may shrink: what is not compressed already.

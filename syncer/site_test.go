@@ -51,6 +51,7 @@ type mesh struct {
 	sites map[string]*site
 	cut   map[string]bool // "a b": a does not reach b
 	bytes map[string]int  // that a site received, over all streams
+	rules func(*Rules)    // may change those of the sites that are started; nil: nothing
 	// hook may replace the answering side of a stream.
 	hook func(from, to string, use Use, s Stream) bool
 }
@@ -129,6 +130,9 @@ func (m *mesh) start(t *testing.T, name, dir string) *site {
 	must(err)
 	rules := DefaultRules()
 	rules.Uneven, rules.Retry, rules.Underway = 200*time.Millisecond, 300*time.Millisecond, 1<<20
+	if m.rules != nil {
+		m.rules(&rules)
+	}
 	s.syncer = New(Config{Self: name, Open: m.opener(name), Catalog: s.library, Archive: s.library, Tree: s.fs, Staging: s.staging, Saved: ".dicomesh/saved",
 		Taken: ingest.Taken(s.fs), Arrange: func(study dedup.UID, ref dedup.Ref) error { return ingest.Arrange(s.fs, study, ref) },
 		Event: s.event, Rules: rules})

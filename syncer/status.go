@@ -67,7 +67,7 @@ func (s *Syncer) Holds(ctx context.Context, site string, studies []dedup.UID) ([
 	if err := t.say(&wire.Describe{Keys: keys}); err != nil {
 		return nil, err
 	}
-	states, _, err := hearStates(t)
+	states, _, err := hearStates(t, len(keys))
 	if err != nil {
 		return nil, fmt.Errorf("ask %s what it holds: %w", site, err)
 	}

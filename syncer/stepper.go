@@ -33,9 +33,7 @@ type Pull struct {
 
 // NewStepper makes one that works until ctx ends. It is for one goroutine at a time, but that Talk may be under way between steps.
 func NewStepper(ctx context.Context, c Config) *Stepper {
-	if c.Rules == (Rules{}) {
-		c.Rules = DefaultRules()
-	}
+	c.Rules = c.Rules.filled()
 	if c.Event == nil {
 		c.Event = func(Event) {}
 	}

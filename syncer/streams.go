@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -32,14 +33,29 @@ const (
 // Opener opens a stream to a site. It fails at once when there is no link.
 type Opener func(ctx context.Context, site string, use Use) (Stream, error)
 
-// patience is how long a neighbour may let a stream wait for its next bytes.
+// patience is how long a neighbour may let a stream wait for its next message (Rules.Patience).
 const patience = 30 * time.Second
+
+// mostUnknown is how many messages of kinds that this release does not know a neighbour may say one after the other.
+const mostUnknown = 64
 
 // talk is a stream with the means to say and hear messages on it. It is for one goroutine.
 type talk struct {
 	Stream
-	in  *bufio.Reader
-	out []byte
+	in       *bufio.Reader
+	out      []byte
+	patience time.Duration
+	wrote    time.Duration // that was spent writing
+	until    time.Time     // when the conversation has to be over, however little of it comes at a time; zero: that is not asked for
+}
+
+// wait bounds the calls of Read and Write that come: by patience, and by what is left for the conversation.
+func (t *talk) wait() {
+	at := time.Now().Add(t.patience)
+	if !t.until.IsZero() && t.until.Before(at) {
+		at = t.until
+	}
+	_ = t.SetDeadline(at) // a stream that is over says so when it is read
 }
 
 // desks are what streams of requests need to work, each for one at a time: there are thousands of streams, and few at a time.
@@ -69,10 +85,12 @@ func (d *desks) give(x *desk) {
 // talk is newTalk at this desk.
 func (x *desk) talk(s Stream) *talk {
 	x.in.Reset(s)
-	return &talk{Stream: s, in: x.in}
+	return &talk{Stream: s, in: x.in, patience: patience}
 }
 
-func newTalk(s Stream) *talk { return &talk{Stream: s, in: bufio.NewReaderSize(s, 64<<10)} }
+func newTalk(s Stream) *talk {
+	return &talk{Stream: s, in: bufio.NewReaderSize(s, 64<<10), patience: patience}
+}
 
 // say sends messages, together.
 func (t *talk) say(messages ...wire.Message) error {
@@ -80,20 +98,23 @@ func (t *talk) say(messages ...wire.Message) error {
 	for _, m := range messages {
 		t.out = wire.Append(t.out, m)
 	}
-	_ = t.SetDeadline(time.Now().Add(patience)) // a stream that is over says so when it is read
+	t.wait()
+	began := time.Now()
 	_, err := t.Write(t.out)
+	t.wrote += time.Since(began)
 	return err
 }
 
-// hear reads the next message. Those of kinds that this release does not know are passed over.
+// hear reads the next message. Those of kinds that this release does not know are passed over, but for somebody who says nothing else.
 func (t *talk) hear() (wire.Message, error) {
-	for {
-		_ = t.SetDeadline(time.Now().Add(patience)) // a stream that is over says so when it is read
+	t.wait()
+	for range mostUnknown {
 		m, err := wire.Read(t.in, wire.MaxFrame)
 		if _, unknown := m.(*wire.Unknown); err != nil || !unknown {
 			return m, err
 		}
 	}
+	return nil, fault("nothing but messages of unknown kinds")
 }
 
 // errFault says that a neighbour did what it should not: it is to be blamed, and others asked.
@@ -102,6 +123,15 @@ var errFault = errors.New("at fault")
 // fault is an errFault with what it was.
 func fault(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", errFault, fmt.Errorf(format, args...))
+}
+
+// blameStall makes of a deadline that passed in a conversation its other end's fault. It is nobody's where this site ended the conversation itself; a link that is
+// lost says something else, and sooner.
+func blameStall(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return fault("a stream that is kept waiting: %w", err)
 }
 
 // answer reads one message of type M.

@@ -3,7 +3,6 @@ package syncer
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -56,6 +55,7 @@ type Syncer struct {
 	config  Config
 	answers *answers
 	puller  *puller
+	guards  guards
 	events  chan event
 
 	mu     sync.Mutex // guards what follows
@@ -72,22 +72,21 @@ type line struct {
 
 // New makes a Syncer. It touches nothing; Run does.
 func New(c Config) *Syncer {
-	if c.Rules == (Rules{}) {
-		c.Rules = DefaultRules()
-	}
+	c.Rules = c.Rules.filled()
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Event == nil {
 		c.Event = func(Event) {}
 	}
-	s := &Syncer{config: c, answers: &answers{catalog: c.Catalog, archive: c.Archive}, events: make(chan event, 1024), pulls: map[dedup.UID]*transfer{}}
+	s := &Syncer{config: c, answers: &answers{catalog: c.Catalog, archive: c.Archive}, events: make(chan event, 1024), pulls: map[dedup.UID]*transfer{},
+		guards: guards{sites: map[string]*guard{}}}
 	saved := &savings{dir: c.Saved}
 	if c.Saved != "" {
 		saved.fs = c.Tree
 	}
 	s.puller = &puller{open: c.Open, archive: c.Archive, tree: c.Tree, depot: newDepot(c.Staging, c.Taken, c.Arrange), lanes: newLanes(c.Rules.Underway), packer: &s.answers.packer, saved: saved,
-		shelter: &shelter{staging: c.Staging, tents: map[dedup.UID]*tent{}}, partials: &partials{kept: map[string]*partial{}}, log: c.Log}
+		shelter: &shelter{staging: c.Staging, tents: map[dedup.UID]*tent{}}, partials: &partials{kept: map[string]*partial{}}, patience: c.Rules.Patience, log: c.Log}
 	return s
 }
 
@@ -159,49 +158,14 @@ func (s *Syncer) Serve(ctx context.Context, site string, use Use, stream Stream)
 	case Control:
 		err = s.listen(ctx, site, t)
 	case Query:
-		err = s.answers.queries(ctx, t)
+		err = s.answers.queries(ctx, t, s.guards.of(site))
 	case Fetch:
-		err = s.answers.fetch(ctx, t)
+		err = s.answers.fetch(ctx, t, s.guards.of(site))
 	}
 	if errors.Is(err, errFault) || errors.Is(err, wire.ErrFrame) {
 		s.config.Event(Event{Kind: Blamed, Site: site, Reason: err.Error()})
 	}
 	return err
-}
-
-// listen takes what a site says on its control stream.
-func (s *Syncer) listen(ctx context.Context, site string, t *talk) error {
-	for {
-		// A control stream is silent while nothing changes: the link itself tells when the other end is gone.
-		_ = t.SetDeadline(time.Time{}) // a stream that is over says so when it is read
-		m, err := wire.Read(t.in, wire.MaxFrame)
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := s.heard(ctx, site, m); err != nil {
-			return err
-		}
-	}
-}
-
-func (s *Syncer) heard(ctx context.Context, site string, m wire.Message) error {
-	switch m := m.(type) {
-	case *wire.Hello:
-		s.send(ctx, said{site, m.Summary})
-	case *wire.Changed:
-		both, err := beside(ctx, s.config.Catalog, m.Studies)
-		if err != nil {
-			return err
-		}
-		s.send(ctx, holds{site, both, true})
-		s.send(ctx, said{site, m.Summary})
-	case *wire.Claim:
-		s.send(ctx, claimed{site, m.Studies})
-	}
-	return nil
 }
 
 // runner is a Syncer that runs.
@@ -224,6 +188,10 @@ func (r *runner) loop() {
 		case e = <-r.events:
 		case <-timer.C:
 			e = tick{}
+		}
+		if f, ok := e.(fence); ok {
+			close(f.passed)
+			continue
 		}
 		now := time.Now()
 		if l, ok := e.(local); ok { // looks end in any order: the newest summary is the one that counts
@@ -412,7 +380,9 @@ func (r *runner) ask(site string, do func(*talk) error) error {
 	defer s.Close()
 	stop := context.AfterFunc(r.ctx, func() { _ = s.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	err = do(newTalk(s))
+	t := newTalk(s)
+	t.patience = r.config.Rules.Patience
+	err = blameStall(r.ctx, do(t))
 	if errors.Is(err, errFault) {
 		r.config.Event(Event{Kind: Blamed, Site: site, Reason: err.Error()})
 	}
@@ -421,14 +391,15 @@ func (r *runner) ask(site string, do func(*talk) error) error {
 
 func (r *runner) compare(fx compare) {
 	var differ []held
+	var partial bool
 	err := r.ask(fx.site, func(t *talk) (err error) {
-		differ, err = compareWith(r.ctx, r.config.Catalog, t)
+		differ, partial, err = compareWith(r.ctx, r.config.Catalog, t, r.config.Rules.Known/2)
 		return err
 	})
 	if err == nil {
 		r.post(holds{fx.site, differ, false})
 	}
-	r.post(compared{site: fx.site, err: err})
+	r.post(compared{site: fx.site, err: err, partial: partial})
 }
 
 func (r *runner) feed(fx feed) {

@@ -14,17 +14,19 @@ type eventsCommand struct {
 	asking
 	JSON   bool `name:"json" help:"A line of JSON for each."`
 	Follow bool `aliases:"watch" short:"f" help:"Go on with what happens next, until interrupted."`
+	All    bool `help:"Of all sites of the cluster, by time, each with its site."`
 	Last   int  `short:"n" default:"50" placeholder:"N" help:"How many of the last ones (${default})."`
 }
 
 // Help is shown by dicomesh events --help.
 func (eventsCommand) Help() string {
 	return `Tells what an operator should know, oldest first: files that were refused and why, files of the archive that do not count, studies that miss something, are in conflict,
-published or settled, a disk that is full, a tree that is not there. Older ones are in the state folder, in events/.
+published or settled, a disk that is full, a tree that is not there. Older ones are in the state folder, in events/. With --all the other sites are asked as well; exit code 1 if one could not be.
 
 Examples:
 
     dicomesh events --data site
+    dicomesh events --data site --all
     dicomesh events --data site --follow --json`
 }
 
@@ -33,6 +35,9 @@ func (c *eventsCommand) Run(ctx context.Context, t *terminal) error {
 	client, err := c.client()
 	if err != nil {
 		return err
+	}
+	if c.All {
+		return c.everywhere(ctx, t, client)
 	}
 	show := func(e events.Event) error {
 		if c.JSON {

@@ -12,6 +12,7 @@
 //	/api/v1/studies/UID   Study
 //	/api/v1/conflicts     []Row of the studies that wait for a human; after, limit
 //	/api/v1/events        []events.Event; after=N, limit=N; follow=true: lines of JSON, for ever
+//	/api/v1/events/all    Everywhere; limit=N
 //	/api/v1/live          what the page shows, as server-sent events (live.go)
 //	/api/v1/session       Session: who asks
 //	/api/v1/wait          Answer; whole, level, settled, study=UID, timeout=60s
@@ -31,7 +32,11 @@
 // served under /dicomweb. This package knows no part of the agent: whoever builds it hands in functions (Config).
 package admin
 
-import "time"
+import (
+	"time"
+
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/events"
+)
 
 // Status is how a site and its cluster are.
 type Status struct {
@@ -278,6 +283,18 @@ func (h Holder) Safe() bool { return h.Level && h.Complete && h.Durable }
 // Fault is a file that does not count, and why.
 type Fault struct {
 	Path   string `json:"path"`
+	Reason string `json:"reason"`
+}
+
+// Everywhere is what happened at all sites of the cluster, by time: as many of the last events as were asked for.
+type Everywhere struct {
+	Events []events.Event `json:"events"`
+	Silent []Silent       `json:"silent"` // sites that could not be asked, by name: what happened there is not among Events
+}
+
+// Silent is a site that could not be asked, and why.
+type Silent struct {
+	Site   string `json:"site"`
 	Reason string `json:"reason"`
 }
 

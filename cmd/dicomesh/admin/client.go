@@ -73,6 +73,12 @@ func (c *Client) Events(ctx context.Context, limit int) ([]events.Event, error) 
 	return list, c.get(ctx, "/events", url.Values{"limit": {strconv.Itoa(limit)}}, &list)
 }
 
+// Everywhere asks for the last limit events of all sites of the cluster.
+func (c *Client) Everywhere(ctx context.Context, limit int) (Everywhere, error) {
+	var all Everywhere
+	return all, c.get(ctx, "/events/all", url.Values{"limit": {strconv.Itoa(limit)}}, &all)
+}
+
 // Follow calls each for the last limit events and then for every new one, until ctx ends, each returns an error, or the agent ends (nil).
 func (c *Client) Follow(ctx context.Context, limit int, each func(events.Event) error) error {
 	body, err := c.ask(ctx, http.MethodGet, "/events", url.Values{"limit": {strconv.Itoa(limit)}, "follow": {"true"}}, nil)

@@ -40,6 +40,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /api/v1/studies/{uid}", s.study)
 	mux.HandleFunc("GET /api/v1/diff", s.diff)
 	mux.HandleFunc("GET /api/v1/events", s.events)
+	mux.HandleFunc("GET /api/v1/events/all", s.everywhere)
 	mux.HandleFunc("GET /api/v1/wait", s.wait)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.config.Metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -177,6 +178,16 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.follow(w, r, list, after)
+}
+
+// everywhere answers the last events of all sites.
+func (s *Server) everywhere(w http.ResponseWriter, r *http.Request) {
+	_, limit, err := numbers(r.URL.Query(), 100)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	answer(w, s.config.Everywhere(r.Context(), limit))
 }
 
 // pulse is how often somebody who follows gets a sign of life.

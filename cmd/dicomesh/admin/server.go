@@ -65,6 +65,8 @@ type Config struct {
 	Empty      func() (bool, error) // looks, now, whether nothing waits in the inbox
 	// Diff says what another site holds otherwise than this one, up to so many studies; ErrUnknown.
 	Diff func(ctx context.Context, site string, most int) (Diff, error)
+	// Everywhere are the last events of all sites of the cluster, up to so many.
+	Everywhere func(ctx context.Context, most int) Everywhere
 	// AckDown and Remove change the cluster, on the socket alone; ErrUnknown, or why not, in words for the operator.
 	AckDown  func(ctx context.Context, o Order) error
 	Remove   func(ctx context.Context, o Order) error

@@ -28,9 +28,10 @@ import (
 
 // The streams of a link that are the syncer's. Control rides on connection 0, where there is only room for small things.
 const (
-	kindQuery = link.Data
-	kindFetch = link.Data + 1
-	kindEcho  = link.Data + 2
+	kindQuery  = link.Data
+	kindFetch  = link.Data + 1
+	kindEcho   = link.Data + 2
+	kindEvents = link.Data + 3
 )
 
 // Where what is being received lies: staged beside what is ingested, because one commit runs in a tree at a time, and saved from a process that died.
@@ -62,6 +63,7 @@ func (s *site) openMesh(context.Context) error {
 			kindQuery:    {Serve: serve(syncer.Query), Limit: 32},
 			kindFetch:    {Serve: serve(syncer.Fetch), Limit: 96},
 			kindEcho:     {Serve: s.answerEcho, Limit: 16},
+			kindEvents:   {Serve: s.answerEvents, Limit: 4},
 		}})
 	if errors.Is(err, identity.ErrNone) {
 		s.mesh = nil
@@ -123,7 +125,7 @@ func (s *site) openStream(ctx context.Context, to string, use syncer.Use) (synce
 	return s.mesh.Open(ctx, to, kind)
 }
 
-// tellBeyond tells the syncer which sites without a link can be reached by way of a neighbour.
+// tellBeyond tells the syncer which sites without a link can be reached by way of a neighbour, and notes which have none and what they miss.
 func (s *site) tellBeyond(ctx context.Context) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -133,13 +135,25 @@ func (s *site) tellBeyond(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		beyond := s.mesh.Beyond()
+		beyond, known := s.mesh.Beyond(), s.syncer.Status().Sites
 		for _, x := range s.mesh.Sites() {
-			if !x.Self {
-				s.syncer.Beyond(ctx, x.Row.Name, slices.Contains(beyond, x.Row.Name))
+			if x.Self {
+				continue
+			}
+			s.syncer.Beyond(ctx, x.Row.Name, slices.Contains(beyond, x.Row.Name))
+			switch {
+			case !s.hears(x) && !x.Link.Heard.IsZero():
+				s.missed.gone(x.Row.Name, x.Link.Heard)
+			case known[x.Row.Name].Compared:
+				s.missed.back(x.Row.Name)
 			}
 		}
 	}
+}
+
+// hears reports whether there is a link with a site, and something came over it lately.
+func (s *site) hears(x mesh.Site) bool {
+	return x.Link.Up && time.Since(x.Link.Heard) <= reach.Silence(s.beat())
 }
 
 // partSilent closes links that are judged to go one way only. The connections would find out much later, and who does not hear the other end last of all: meanwhile pulls would wait for it.
@@ -177,6 +191,7 @@ func (s *site) looked(_ index.Holding, state wire.StudyState) {
 		return
 	}
 	s.syncer.Local(s.workCtx, state)
+	s.missed.changed(state.UID, time.Now())
 	x := s.library.Summary()
 	s.mesh.Tell([32]byte(x.Root), x.Count, x.Change)
 }

@@ -62,6 +62,7 @@ type site struct {
 	private *durable.OS     // the state folder
 	joining *joining
 	syncer  *syncer.Syncer
+	missed  unlinked
 	records *records
 	aside   *provisional
 	shelf   *shelf
@@ -320,7 +321,7 @@ func (s *site) doorsConfig(ctx context.Context) (c admin.Config, err error) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return admin.Config{State: s.config.Paths.State, Address: http.Address, Access: entry, Tokens: state, Hosts: http.Hosts, StudyNames: http.StudyNames, NameKey: s.nameKey(),
-		Source: s, Empty: s.inbox.Empty, Diff: s.diff, AckDown: s.ackDown, Remove: s.remove, Events: s.events, DICOMweb: s.viewers(ctx), Metrics: metrics, Log: s.log}, nil
+		Source: s, Empty: s.inbox.Empty, Diff: s.diff, Everywhere: s.happenedEverywhere, AckDown: s.ackDown, Remove: s.remove, Events: s.events, DICOMweb: s.viewers(ctx), Metrics: metrics, Log: s.log}, nil
 }
 
 // nameKey is what studies' short names are made with: the key that founded the cluster, so that a study has one name at all its sites.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,23 +119,55 @@ func wayOf(w reach.Way, unknown bool) admin.Way {
 	return out
 }
 
-// lag is what a site lacks of what this one holds, as far as it is known.
-func (s *site) lag(name string, known syncer.SiteStatus) admin.Lag {
-	lag := admin.Lag{Studies: known.Behind}
-	if known.Behind == 0 {
-		return lag
-	}
-	const most = 1000 // whose bytes are added up: beyond that the number of studies says enough
-	differ, _ := s.syncer.Differences(name, most)
-	for _, d := range differ {
-		if row, has, err := s.index.Study(s.workCtx, d.Study); err == nil && has && d.Lacks {
+// mostSized is of how many studies that a site lacks the bytes are added up: beyond that the number of studies says enough.
+const mostSized = 1000
+
+// lag is what a site lacks of what this one holds, as far as it is known: what a comparison found, or, of a site without a link, what has changed here since it went.
+func (s *site) lag(name string, known syncer.SiteStatus) (lag admin.Lag) {
+	oldest := time.Now()
+	for _, d := range s.lacking(name, known) {
+		if lag.Studies++; d.Since.Before(oldest) {
+			oldest = d.Since
+		}
+		if lag.Studies > mostSized {
+			continue
+		}
+		if row, has, err := s.index.Study(s.workCtx, d.Study); err == nil && has {
 			lag.Bytes += row.Bytes
 		}
 	}
-	if len(differ) > 0 {
-		lag.Seconds = time.Since(differ[0].Since).Seconds()
+	if lag.Studies > 0 {
+		lag.Seconds = time.Since(oldest).Seconds()
 	}
 	return lag
+}
+
+// lacking are the studies of which a site has not got all that is here, those first that have differed longest.
+func (s *site) lacking(name string, known syncer.SiteStatus) []syncer.Difference {
+	var all []syncer.Difference
+	if known.Behind > 0 {
+		all, _ = s.syncer.Differences(name, math.MaxInt)
+		all = slices.DeleteFunc(all, func(d syncer.Difference) bool { return !d.Lacks })
+	}
+	return append(all, s.unheard(name, all)...)
+}
+
+// unheard are the studies that have changed here since a site lost its link, and are not among those that are known to differ.
+func (s *site) unheard(name string, known []syncer.Difference) (all []syncer.Difference) {
+	had := make(map[dedup.UID]bool, len(known))
+	for _, d := range known {
+		had[d.Study] = true
+	}
+	s.missed.since(name, func(study dedup.UID, at time.Time) bool {
+		if !had[study] {
+			all = append(all, syncer.Difference{Study: study, Since: at, Lacks: true, Why: "no link: it changed here since that site was last heard"})
+		}
+		return true
+	})
+	slices.SortFunc(all, func(a, b syncer.Difference) int {
+		return cmp.Or(a.Since.Compare(b.Since), a.Study.Compare(b.Study))
+	})
+	return all
 }
 
 // ownLag is what this site lacks of what the others hold, as far as it is known. How many bytes that are nobody has said.
@@ -161,24 +194,33 @@ func (s *site) ownLag() (lag admin.Lag) {
 }
 
 // diff is what another site holds otherwise than this one, and why.
-func (s *site) diff(_ context.Context, name string, most int) (admin.Diff, error) {
+func (s *site) diff(ctx context.Context, name string, most int) (admin.Diff, error) {
 	if s.mesh == nil {
 		return admin.Diff{}, fmt.Errorf("this site is alone, there is no site %s: %w", name, admin.ErrUnknown)
 	}
-	if _, err := s.mesh.Roster().Site(name); err != nil || name == s.mark.Site {
+	sites := s.mesh.Sites()
+	n := slices.IndexFunc(sites, func(x mesh.Site) bool { return x.Row.Name == name })
+	if n < 0 || sites[n].Self {
 		return admin.Diff{}, fmt.Errorf("there is no other site %s: %w", name, admin.ErrUnknown)
 	}
 	known := s.syncer.Status().Sites[name]
-	out := admin.Diff{Site: name, Level: known.Level, Linked: known.Up && !known.Far, Compared: known.Said != nil, Studies: []admin.Difference{}}
+	out := admin.Diff{Site: name, Level: known.Level, Linked: known.Up && !known.Far && s.hears(sites[n]), Compared: known.Said != nil, Studies: []admin.Difference{}}
 	if known.Said != nil && known.Said.Dated > 0 {
 		out.Dated = time.Unix(int64(known.Said.Dated), 0).UTC()
 	}
-	differ, total := s.syncer.Differences(name, most)
-	out.Total = total
+	differ, _ := s.syncer.Differences(name, math.MaxInt)
 	for _, d := range differ {
-		x := admin.Difference{Study: d.Study.String(), Here: held(d.Mine), There: held(d.Theirs), Lacks: d.Lacks, Seconds: time.Since(d.Since).Seconds(), Why: d.Why}
-		out.Studies = append(out.Studies, x)
+		out.Studies = append(out.Studies, admin.Difference{Study: d.Study.String(), Here: held(d.Mine), There: held(d.Theirs), Lacks: d.Lacks, Seconds: time.Since(d.Since).Seconds(), Why: d.Why})
 	}
+	for _, d := range s.unheard(name, differ) {
+		state, err := s.library.State(ctx, d.Study)
+		if err != nil {
+			return admin.Diff{}, err
+		}
+		out.Studies = append(out.Studies, admin.Difference{Study: d.Study.String(), Here: held(state), There: "not known", Lacks: true, Seconds: time.Since(d.Since).Seconds(), Why: d.Why})
+	}
+	out.Total = len(out.Studies)
+	out.Studies = out.Studies[:min(most, out.Total)]
 	return out, nil
 }
 
@@ -213,7 +255,7 @@ func (s *site) unsafe(x mesh.Site, study dedup.UID) string {
 	switch d, differs := s.syncer.Difference(x.Row.Name, study); {
 	case !known.Up && x.Link.Heard.IsZero():
 		return "no link: it has not been heard since the start of this agent"
-	case !known.Up:
+	case !known.Up || x.Link.Up && !s.hears(x):
 		return fmt.Sprintf("no link: it was last heard %.0f s ago", time.Since(x.Link.Heard).Seconds())
 	case differs:
 		return d.Why

@@ -218,13 +218,14 @@ func TestNginxIsSeen(t *testing.T) {
 	}
 	address := freeAddress(t)
 	site := nginxSite(t, map[string]string{"127.0.0.1:8080": address, "/var/lib/dicomesh/current": s.in("current"), "http://127.0.0.1:8730": "http://" + s.status().HTTP,
-		"#limit_req_zone": "limit_req_zone", "#limit_req zone": "limit_req zone", "#mirror": "mirror"})
+		`#"https://viewer.example.org"`: `"https://viewer.example.org"`, "#limit_req_zone": "limit_req_zone", "#limit_req zone": "limit_req zone", "#mirror": "mirror"})
 	theirs := runNginx(t, address, site)
 	for range 20 {
 		if code, _, text := fetched(t, theirs+"/dicomweb/studies/"+studies[0]+"/series"); code != http.StatusOK || len(text) < 100 {
 			t.Errorf("%d, %d bytes", code, len(text))
 		}
 	}
+	readByPages(t, theirs+"/dicomweb/studies/"+studies[0])
 	s.drop(filepath.Join(folder, "study04-CT"))
 	s.settled()
 	cleanedTo(s, 2)
@@ -232,6 +233,32 @@ func TestNginxIsSeen(t *testing.T) {
 		t.Error("the files of the study that is read went, and not those of the one that nobody reads")
 	}
 	s.stop()
+}
+
+// readByPages holds that pages of the origin that the configuration names may read what nginx gives out, and those of others may not.
+func readByPages(t *testing.T, study string) {
+	t.Helper()
+	for origin, want := range map[string]string{"https://viewer.example.org": "https://viewer.example.org", "https://evil.example.org": "", "": ""} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, study+"/series", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		a, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = a.Body.Close()
+		policy := "same-origin"
+		if want != "" {
+			policy = "cross-origin"
+		}
+		if got := a.Header.Get("Access-Control-Allow-Origin"); got != want || a.Header.Get("Cross-Origin-Resource-Policy") != policy || (a.Header.Get("Access-Control-Expose-Headers") != "") != (want != "") || !slices.Contains(a.Header.Values("Vary"), "Origin") {
+			t.Errorf("from %q: %s, %v", origin, a.Status, a.Header)
+		}
+	}
 }
 
 // hostile sends what no client sends, byte for byte, and looks for what nobody may see.

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"maps"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,10 +52,11 @@ func TestPage(t *testing.T) {
 	b.step("opened", look{"study": third.Study, "says": "Whole and safe at hospital, centre, standby."})
 	c.net.cut("hospital", "standby")
 	b.step("told", look{"says": "Whole and safe at hospital. Not known of centre, standby: there is no contact."}) // it was open, and is about now
-	b.step("closed", look{})
+	b.step("state", look{"state": "split", "reason": "hospital is cut off: nothing comes from centre or standby."})
 	hospital.drop(folders[3])
-	b.step("state", look{"state": "split", "reason": "standby"})
 	fourth := hospital.rows(4, append(studies, third)...)[0]
+	b.step("listed", look{"study": fourth.Study, "state": "held"})
+	b.step("closed", look{"study": third.Study})
 	b.step("waits", look{"study": fourth.Study, "reason": "the cluster is split"})
 	b.step("only", look{"state": "held", "n": 1})
 	b.step("site", look{"site": "centre", "says": "not known", "look": "split"})
@@ -88,17 +91,22 @@ func (b *browser) search(studies []named) {
 	b.step("search", look{"text": "", "studies": []string{studies[0].Study, studies[1].Study}})
 }
 
-// TestPageLogin signs in to a page that asks who is there: with what is no token, and with one; signs out; and is put out when the token is taken back.
+// TestPageLogin signs in to a page that asks who is there, and calls studies by their UIDs: with what is no token, and with one; signs out; and is put out when the token is taken back.
 func TestPageLogin(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
-	s := newSite(t, quick+"http: {access: required}\n")
+	s := newSite(t, quick+"http: {access: required, study_names: uid}\n")
 	s.start()
+	s.drop(sampled(t, "--studies", "1", "--series", "1", "--instances", "1"))
+	s.settled()
+	uid := slices.Collect(maps.Keys(s.studies()))[0]
 	token := s.grant("wall")
 	b.step("login", look{"url": "http://" + s.status().HTTP + "/", "look": "login"})
 	b.step("enter", look{"token": "dicomesh-http-none", "says": "dicomesh access add NAME", "look": "login-refused"})
 	b.step("enter", look{"token": token})
-	b.step("state", look{"state": "whole", "reason": "One site, alone", "look": "alone"})
+	b.step("state", look{"state": "whole", "reason": "One site, alone"})
+	b.step("listed", look{"study": uid, "state": "settled", "look": "alone"})
+	b.step("study", look{"study": uid, "says": "Study Instance UID", "look": "open-uid"})
 	b.step("leave", look{})
 	b.step("enter", look{"token": token})
 	if out, code := dicomesh(t, "access", "remove", "--data", s.dir, "wall"); code != 0 {

@@ -132,12 +132,10 @@ const steps = {
     await page.keyboard.press('Enter');
     await until(`it says ${says}`, (says) => document.getElementById('detail').open && document.getElementById('detail').innerText.includes(says), says);
     await faultless(look);
-    await page.keyboard.press('Escape');
-    await until('it is closed', () => !document.getElementById('detail').open);
-    await focused(key);
+    await steps.closed({ study });
   },
 
-  // opened leaves a study open, for what changes meanwhile; closed closes it.
+  // opened leaves a study open, for what changes meanwhile; closed closes it, and the focus is on it, wherever in the list it is by now.
   async opened({ study, says }) {
     await page.keyboard.press('/');
     await pressTo('Tab', `#list [data-key="study-${study}"]`);
@@ -147,9 +145,10 @@ const steps = {
   async told({ says }) {
     await until(`it says ${says}`, (says) => document.getElementById('detail').open && document.getElementById('detail').innerText.includes(says), says);
   },
-  async closed() {
+  async closed({ study }) {
     await page.keyboard.press('Escape');
     await until('it is closed', () => !document.getElementById('detail').open);
+    if (study) await focused(`#list [data-key="study-${study}"]`);
   },
 
   // visit opens a site of the table and waits for what is said of it.
@@ -160,7 +159,7 @@ const steps = {
     await page.keyboard.press('Enter');
     await steps.told({ says });
     await faultless(look);
-    await steps.closed();
+    await steps.closed({});
     await focused(key);
   },
 
@@ -200,7 +199,7 @@ const steps = {
 
   // leave signs out.
   async leave() {
-    await pressTo('Tab', '#leave', 5);
+    await pressTo('Tab', '#leave');
     await page.keyboard.press('Enter');
     await steps.turned();
   },

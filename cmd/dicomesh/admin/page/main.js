@@ -13,6 +13,7 @@ const past = []; // statuses that were heard: {at, status}, oldest first
 let now;         // the last one
 let sites, links; // as they are shown
 
+addEventListener('resize', () => now && put(get('map'), drawing(sites, links)));
 const live = new Live({ heard, happened, contact });
 setInterval(tick, 1000);
 
@@ -210,7 +211,7 @@ function alarms(status) {
   for (const a of status.alarms ?? []) all.push(['bad', typeof a === 'string' ? a : a.text ?? a.reason ?? JSON.stringify(a)]);
   if (status.studies.conflict) all.push(['warn', `${some(status.studies.conflict, 'study is', 'studies are')} in conflict and ${status.studies.conflict === 1 ? 'waits' : 'wait'} for a human`]);
   if (status.watch.limited) all.push(['warn', status.watch.limited]);
-  return all.map(([kind, text]) => h('p', { class: `alarm ${kind}` }, h('i', { 'aria-hidden': 'true' }, kind === 'bad' ? '✕' : '▲'), ' ', text));
+  return all.map(([kind, text]) => h('p', { class: `alarm ${kind}` }, h('i', { 'aria-hidden': 'true' }, kind === 'bad' ? '✕' : '▲'), ' ', text.replace(/^[a-z](?=[a-z]* )/, (letter) => letter.toUpperCase())));
 }
 
 const told = []; // events, newest first

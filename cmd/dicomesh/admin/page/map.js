@@ -1,25 +1,29 @@
 // Sites and links as a drawing. Each direction of a link is an arrow of its own: a full line carries, a broken one with a cross does not, a dotted one with a
-// question mark is not known. The table of sites says the same in words.
+// question mark is not known. Where there are many sites, a link that carries both ways is one line. The table of sites says the same in words.
 
 import { s, get, bytes } from './parts.js';
 import { quick } from './sites.js';
 
-const high = 350, radius = 30;
+// measures of the drawing: on a small screen it is narrow, so that letters stay as large; for many sites it is higher, and they are smaller.
+function measures(n) {
+  const wide = Math.min(560, Math.max(360, get('map').clientWidth));
+  return { wide, high: n < 5 ? 350 : n < 8 ? 430 : 520, radius: n < 5 ? 30 : n < 8 ? 23 : 17, many: n > 4 };
+}
 
 // places are where sites stand: on an ellipse, this site on the left.
-function places(sites, wide) {
+function places(sites, { wide, high }) {
   const spots = new Map();
   const self = sites.findIndex((x) => x.self);
   sites.forEach((site, i) => {
     const turn = Math.PI + ((i - Math.max(self, 0)) * 2 * Math.PI) / sites.length;
     const spread = sites.length === 1 ? 0 : 1;
-    spots.set(site.name, { x: wide / 2 + spread * (wide / 2 - 75) * Math.cos(turn), y: high / 2 + spread * 95 * Math.sin(turn) });
+    spots.set(site.name, { x: wide / 2 + spread * (wide / 2 - 75) * Math.cos(turn), y: high / 2 + spread * (high / 2 - 80) * Math.sin(turn) });
   });
   return spots;
 }
 
 // arrow is one direction of a link, beside the other one.
-function arrow(from, to, state, label) {
+function arrow(from, to, state, label, radius) {
   const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
   const along = { x: (to.x - from.x) / length, y: (to.y - from.y) / length };
   const aside = { x: -along.y * 7, y: along.x * 7 };
@@ -34,6 +38,11 @@ function arrow(from, to, state, label) {
     state === 'unknown' && s('text', { class: 'ask', x: middle.x, y: middle.y + 5 }, '?'));
 }
 
+// line is a link that carries both ways, in a drawing of many.
+function line(from, to, label) {
+  return s('g', { class: 'way up both' }, s('title', {}, label), s('path', { class: 'line', d: `M${from.x} ${from.y}L${to.x} ${to.y}` }));
+}
+
 // note is what is known of a link of this site, above its middle.
 function note(from, to, link) {
   if (link.rtt === undefined || link.ab !== 'up' || link.ba !== 'up') return null;
@@ -45,24 +54,28 @@ function note(from, to, link) {
   return s('text', { class: 'note', y: -15, transform: `translate(${(from.x + to.x) / 2} ${(from.y + to.y) / 2}) rotate(${turn})` }, words.join(' · '));
 }
 
-function node(site, spot) {
+function node(site, spot, { wide, high, radius, many }) {
   const state = site.self ? 'self' : site.up, above = spot.y < high / 2 - 20; // no link runs through its name
+  const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+  const name = short(site.name, 20), under = many && state === 'up' ? '' : short(site.self ? `${site.role}, this site` : `${site.role}, ${site.words}`, 34);
+  const inside = (text, letter) => { const half = (text.length * letter) / 2; return Math.max(0, half + 4 - spot.x) || Math.min(0, wide - 4 - half - spot.x); };
   return s('g', { class: `node ${state} ${site.role}`, transform: `translate(${spot.x} ${spot.y})` },
     s('circle', { class: 'disc', r: radius }),
-    site.role === 'standby' && s('circle', { class: 'inner', r: radius - 6 }),
+    site.role === 'standby' && s('circle', { class: 'inner', r: radius - 5 }),
     s('text', { class: 'sign', y: 7 }, { self: '✓', up: '✓', down: '✕' }[state] ?? '?'),
-    s('text', { class: 'name', y: above ? -radius - 25 : radius + 20 }, site.name.length > 22 ? site.name.slice(0, 21) + '…' : site.name),
-    s('text', { class: 'under', y: above ? -radius - 9 : radius + 36 }, site.self ? `${site.role}, this site` : `${site.role}, ${site.words}`));
+    s('text', { class: 'name', x: inside(name, 10.8), y: above ? -radius - (under ? 25 : 9) : radius + 20 }, name),
+    under && s('text', { class: 'under', x: inside(under, 6.8), y: above ? -radius - 9 : radius + 36 }, under));
 }
 
 // drawing is the map; sites and links are as in sites.js.
 export function drawing(sites, links) {
-  const wide = Math.min(560, Math.max(360, get('map').clientWidth)), spots = places(sites, wide); // on a small screen letters stay as large
+  const size = measures(sites.length), spots = places(sites, size);
   const words = links.map((l) => `${l.a} to ${l.b}: ${l.ab}; ${l.b} to ${l.a}: ${l.ba}`);
-  return s('svg', { viewBox: `0 0 ${wide} ${high}`, role: 'img', 'aria-label': words.length ? `Links. ${words.join('. ')}.` : 'This site is alone: there are no links.' },
+  return s('svg', { viewBox: `0 0 ${size.wide} ${size.high}`, role: 'img', 'aria-label': words.length ? `Links. ${words.join('. ')}.` : 'This site is alone: there are no links.' },
     links.filter((l) => spots.has(l.a) && spots.has(l.b)).map((l) => {
-      const a = spots.get(l.a), b = spots.get(l.b);
-      return [arrow(a, b, l.ab, `${l.a} → ${l.b}: ${l.ab}`), arrow(b, a, l.ba, `${l.b} → ${l.a}: ${l.ba}`), note(a, b, l)];
+      const a = spots.get(l.a), b = spots.get(l.b), there = `${l.a} → ${l.b}: ${l.ab}`, back = `${l.b} → ${l.a}: ${l.ba}`;
+      if (size.many && l.ab === 'up' && l.ba === 'up') return line(a, b, `${there}; ${back}`);
+      return [arrow(a, b, l.ab, there, size.radius), arrow(b, a, l.ba, back, size.radius), !size.many && note(a, b, l)];
     }),
-    sites.map((site) => node(site, spots.get(site.name))));
+    sites.map((site) => node(site, spots.get(site.name), size)));
 }

@@ -297,7 +297,7 @@ func (d *demo) cut(ctx context.Context) error {
 		return err
 	}
 	d.measure("both held, and the centre's copied as far as links allow", time.Since(began))
-	d.say("  Nobody is shown half of the truth: a study that changes now waits, and says why.")
+	d.say("  Nothing half true is shown: what changes now waits, and says why.")
 	d.say("  What was settled before stays published, and has not changed.")
 	return nil
 }
@@ -320,8 +320,8 @@ func (d *demo) end(ctx context.Context) error {
 	}
 	d.say("%6.1f s  altogether", (time.Since(d.began) - d.paused).Seconds())
 	if !d.config.Keep {
-		d.say("\nEverything is removed again. With --step it waits before each part, so that you can")
-		d.say("look at the sites' pages; with --keep the sites go on in the end.")
+		d.say("\nEverything is removed again. With --step it waits before each part, so that you")
+		d.say("can look at the sites' pages; with --keep the sites go on in the end.")
 		return nil
 	}
 	d.say("\nThe sites go on until you interrupt this (Ctrl-C):")

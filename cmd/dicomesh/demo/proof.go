@@ -128,6 +128,6 @@ func (d *demo) prove(ctx context.Context) error {
 	if !slices.Equal(before, after) {
 		return fmt.Errorf("%d files went in, and what comes out at %s are %d others", len(before), last.name, len(after))
 	}
-	d.say("  All %d files that were received anywhere come out at the %s with the same SHA-256.", len(after), last.name)
+	d.say("  All %d files that came in anywhere come out at the %s with the same SHA-256.", len(after), last.name)
 	return nil
 }

@@ -47,11 +47,12 @@ type site struct {
 
 // mesh is what connects sites.
 type mesh struct {
-	mu    sync.Mutex
-	sites map[string]*site
-	cut   map[string]bool // "a b": a does not reach b
-	bytes map[string]int  // that a site received, over all streams
-	rules func(*Rules)    // may change those of the sites that are started; nil: nothing
+	mu     sync.Mutex
+	sites  map[string]*site
+	cut    map[string]bool   // "a b": a does not reach b
+	bytes  map[string]int    // that a site received, over all streams
+	rules  func(*Rules)      // may change those of the sites that are started; nil: nothing
+	survey func(*site) error // looks at what is there when a site starts; nil: at every study
 	// hook may replace the answering side of a stream.
 	hook func(from, to string, use Use, s Stream) bool
 }
@@ -138,7 +139,11 @@ func (m *mesh) start(t *testing.T, name, dir string) *site {
 		Event: s.event, Rules: rules})
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.syncer.Run(ctx) })
-	must(s.rescan())
+	if m.survey == nil {
+		must(s.rescan())
+	} else {
+		must(m.survey(s))
+	}
 	m.mu.Lock()
 	m.sites[name] = s
 	m.mu.Unlock()

@@ -48,6 +48,7 @@ func (e *Endpoint) welcome(ctx context.Context, qc *quic.Conn) {
 		e.turnAway(qc, c.opened, no)
 		return
 	}
+	e.crowd.admit(qc)
 	if err != nil {
 		c.close(codeProtocol)
 	}

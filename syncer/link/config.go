@@ -118,6 +118,8 @@ type Event struct {
 	Reason  string
 	At      time.Time
 	Omitted int // refusals before this one that were not told, because there were too many
+	// Rival is the name of a site of the roster that the other end claims with another key; "": it was refused for something else, or not at all.
+	Rival string
 }
 
 // Stats is how a link is.

@@ -34,20 +34,22 @@ const (
 	// MaxPacket is the largest packet that Send takes, so that it can also be relayed.
 	MaxPacket = maxDatagram - relayHeader
 
-	maxDatagram   = 1163 // what a QUIC packet of 1,200 bytes carries: the least that every path must take
-	relayHeader   = 4 + 2*MaxName
-	packetSize    = 1200     // quic-go's default first packet of 1,280 never passes a path of 1,252
-	queueDepth    = 128      // datagrams that wait for a connection; more are dropped
-	maxBundle     = 32       // data connections of one link
-	maxStreams    = 128      // streams that a neighbour may have open on one connection
-	maxRelayed    = 16       // streams that one neighbour may have relayed here at a time
-	maxRelayBytes = 32 << 20 // in one direction of a relayed stream
-	maxFrame      = 64 << 10 // of the control stream
-	maxHello      = 256
-	maxJoin       = 4 << 10 // a request to join
-	maxAdmission  = 8 << 20 // the answer
-	maxJoining    = 4       // requests to join that are answered at a time
-	maxPrimaries  = 4       // connections 0 of one site at a time, while it is being settled which one stays
+	maxDatagram    = 1163 // what a QUIC packet of 1,200 bytes carries: the least that every path must take
+	relayHeader    = 4 + 2*MaxName
+	packetSize     = 1200     // quic-go's default first packet of 1,280 never passes a path of 1,252
+	queueDepth     = 128      // datagrams that wait for a connection; more are dropped
+	maxBundle      = 32       // data connections of one link
+	maxStreams     = 128      // streams that a neighbour may have open on one connection
+	maxRelayed     = 16       // streams that one neighbour may have relayed here at a time
+	maxRelayBytes  = 32 << 20 // in one direction of a relayed stream
+	maxFrame       = 64 << 10 // of the control stream
+	maxHello       = 256
+	maxJoin        = 4 << 10 // a request to join
+	maxAdmission   = 8 << 20 // the answer
+	maxJoining     = 4       // requests to join that are answered at a time
+	maxStrangers   = 512     // connections that have not shown yet whose they are
+	maxFromAddress = 64      // of them from one address: a bundle is dialled all at once
+	maxPrimaries   = 4       // connections 0 of one site at a time, while it is being settled which one stays
 )
 
 // ErrNoLink says that a site cannot be reached now: try another one, or wait for its link (Event).

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ type Endpoint struct {
 	nameless tls.Certificate // for those who ask to join
 	quic     *quic.Config
 	budgets  budgets
+	crowd    crowd
 
 	work sync.WaitGroup // all that was begun by begin
 
@@ -60,6 +62,7 @@ func New(c Config) (*Endpoint, error) {
 	e := &Endpoint{config: c, nameless: nameless, roster: c.Roster, sites: map[string]*neighbour{},
 		joins: bucket{rate: 1, burst: 10}, told: bucket{rate: 1, burst: 50}}
 	e.budgets.init(c.Memory)
+	e.crowd = crowd{from: map[netip.Addr]int{}, known: map[netip.Addr]bool{}}
 	e.quic = e.quicConfig()
 	return e, nil
 }
@@ -114,7 +117,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	key := e.config.Certificate.PrivateKey.(ed25519.PrivateKey)
 	burst := bucket{rate: 50, burst: 100} // of strangers' packets that cost us a handshake, before they must show that their address is theirs
 	var guard sync.Mutex
-	transport := &quic.Transport{Conn: coalesce(port), StatelessResetKey: resetKey(key), ConnectionIDLength: 8,
+	transport := &quic.Transport{Conn: coalesce(port), StatelessResetKey: resetKey(key), ConnectionIDLength: 8, ConnContext: e.atTheDoor,
 		VerifySourceAddress: func(net.Addr) bool {
 			guard.Lock()
 			defer guard.Unlock()

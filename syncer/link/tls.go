@@ -77,11 +77,18 @@ func (e *Endpoint) dialTLS(name string, to net.Addr) *tls.Config {
 // verify is the door: name, pin and authority of the other end, which is to be the site dialled, if one was. The key itself was proven by TLS.
 func (e *Endpoint) verify(cs tls.ConnectionState, dialled string, other net.Addr) error {
 	name, err := e.judge(cs.PeerCertificates, dialled, other)
-	if err != nil {
+	switch {
+	case errors.Is(err, errRival):
+		e.tell(Event{Kind: Refused, Site: name, Address: other.String(), Reason: err.Error(), Rival: name})
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	case err != nil:
 		return e.refuse(name, other, err.Error())
 	}
 	return nil
 }
+
+// errRival says that a name of the roster is claimed with another key.
+var errRival = errors.New("two machines use one name, or it was set up anew")
 
 // judge returns the name of the site that a certificate is of, or the name that it is known by and what is wrong.
 func (e *Endpoint) judge(certificates []*x509.Certificate, dialled string, other net.Addr) (string, error) {
@@ -107,7 +114,7 @@ func (e *Endpoint) judge(certificates []*x509.Certificate, dialled string, other
 	case at < 0:
 		return "", fmt.Errorf("site %.80q is not in the roster, or was removed", name)
 	case !bytes.Equal(key, r.Sites[at].Key):
-		return name, fmt.Errorf("site %s is known with another key: two machines use one name, or it was set up anew", name)
+		return name, fmt.Errorf("site %s is known with another key: %w", name, errRival)
 	case !issued(leaf, r.Authorities):
 		return name, fmt.Errorf("the certificate of site %s is from no authority of this cluster", name)
 	}

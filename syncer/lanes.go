@@ -32,6 +32,7 @@ type lane struct {
 	answered time.Time     // when that was seen
 
 	since time.Time // when this measurement began
+	idle  bool      // nothing was under way before it
 	got   int64
 	full  bool // somebody had to wait for room meanwhile
 
@@ -154,7 +155,7 @@ func (l *lanes) acquire(ctx context.Context, site string, urgency Lane, least in
 				s.last = time.Now()
 			}
 			if s.since.IsZero() {
-				s.since = time.Now()
+				s.since, s.idle = time.Now(), true
 			}
 			return bytes, nil
 		}
@@ -200,8 +201,11 @@ func (l *lanes) release(site string, urgency Lane, asked, came int64) {
 	s.underway -= asked
 	s.active[urgency]--
 	s.got += came
-	if took := time.Since(s.since); took > 200*time.Millisecond || s.underway == 0 && took > 0 {
+	if took := time.Since(s.since); took > 200*time.Millisecond || s.underway == 0 && s.idle && took > 0 {
 		s.measure(took)
+	}
+	if s.underway == 0 { // the few that came last, all at once, are no measure of anything
+		s.got, s.full, s.since = 0, false, time.Time{}
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -218,8 +222,5 @@ func (s *lane) measure(took time.Duration) {
 			s.wider = s.wider.next(s.rate, time.Now())
 		}
 	}
-	s.got, s.full, s.since = 0, false, time.Now()
-	if s.underway == 0 {
-		s.since = time.Time{}
-	}
+	s.got, s.full, s.since, s.idle = 0, false, time.Now(), false
 }

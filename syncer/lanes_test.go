@@ -92,3 +92,31 @@ func TestLanesSlow(t *testing.T) {
 		}
 	})
 }
+
+// Pieces of a file are given back in order, often several at once. That is no rate: of the last ones of them it would be gigabytes a second.
+func TestLanesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLanes(64 << 20)
+		var asked []int64
+		for range 4 {
+			got, err := l.acquire(t.Context(), "b", Fresh, leastRequest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked = append(asked, got)
+		}
+		<-time.After(time.Second)
+		total := int64(0)
+		for _, got := range asked {
+			l.release("b", Fresh, got, got)
+			total += got
+			<-time.After(time.Microsecond)
+		}
+		if rate := l.rate("b"); rate > float64(total) {
+			t.Errorf("%d bytes in a second are %.0f bytes a second", total, rate)
+		}
+		if got, err := l.acquire(t.Context(), "b", Fresh, leastRequest); err != nil || got > 1<<20 {
+			t.Errorf("%d bytes may be asked for, %v", got, err)
+		}
+	})
+}

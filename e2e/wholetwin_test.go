@@ -2,9 +2,13 @@ package e2e
 
 import (
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin"
 )
 
 // TestWholeTwin has a machine come with the name of a member and a key of its own: it is refused and told why, and both that admitted anybody say so. Then both sides of a cut
@@ -29,6 +33,11 @@ func TestWholeTwin(t *testing.T) {
 	}
 	a.event("stranger", "site c: the name is in the roster with another key")
 	a.audited(`"kind":"refused"`)
+	a.alarmed("c", "claims its name with another key")
+	a.audited(`"kind":"roster","by":"a","about":"c","text":"another machine (`)
+	if known := a.now(); len(known.Sites) != 3 {
+		t.Errorf("a machine that was refused is one of %d sites", len(known.Sites))
+	}
 
 	a.ask("remove", "c", "--yes")
 	delete(c.sites, "c")
@@ -40,8 +49,7 @@ func TestWholeTwin(t *testing.T) {
 	c.net.mend()
 	const alarm = "a second machine"
 	for _, s := range []*member{a, b} {
-		eventually(t, time.Minute, s.name+" raises an alarm", func() bool { return strings.Contains(s.ask("status"), alarm) })
-		s.event("alarm", alarm)
+		s.alarmed("d", alarm)
 		s.event("stranger", "is known with another key")
 	}
 	if now := a.now(); len(now.Sites) != 3 {
@@ -49,6 +57,23 @@ func TestWholeTwin(t *testing.T) {
 	}
 	first.kill()
 	second.kill()
+}
+
+// alarmed waits until an alarm about a site is raised wherever it has to be seen: in status, among the events, and in the metric that monitoring watches.
+func (s *member) alarmed(about, says string) {
+	s.t.Helper()
+	eventually(s.t, time.Minute, s.name+" raises an alarm about "+about, func() bool {
+		return slices.ContainsFunc(s.now().Alarms, func(a admin.Alarm) bool { return a.Site == about && strings.Contains(a.Reason, says) })
+	})
+	s.event("alarm", about+": ")
+	for _, command := range []string{"status", "sites"} {
+		if out := strings.Join(strings.Fields(s.ask(command)), " "); !strings.Contains(out, "alarm "+about+": ") {
+			s.t.Errorf("%s does not speak of it: %s", command, out)
+		}
+	}
+	if _, metrics := s.request("/metrics"); !regexp.MustCompile(`(?m)^dicomesh_roster_alarms\{site="` + about + `"\} [1-9]`).Match(metrics) {
+		s.t.Error("the metric does not count it")
+	}
 }
 
 // twin has a machine join at a site under a name that another machine may have as well, and begins to run it.

@@ -127,6 +127,17 @@ func (i *Identity) Admit(binding, asked []byte, now time.Time) ([]byte, error) {
 	return json.Marshal(admission{certificate, i.Roster().Encode()})
 }
 
+// TakenError says that a machine asked to join under the name of a member, with another key. It is a roster.ErrTaken.
+type TakenError struct{ Site string }
+
+// Error is for whoever asked.
+func (t *TakenError) Error() string {
+	return fmt.Sprintf("site %s: %v: choose another name, or remove the old one first (dicomesh remove %s)", t.Site, roster.ErrTaken, t.Site)
+}
+
+// Unwrap makes it a roster.ErrTaken.
+func (t *TakenError) Unwrap() error { return roster.ErrTaken }
+
 // useToken binds a token to the one that uses it, durably, before anything is granted.
 func (i *Identity) useToken(id [idSize]byte, g grant, r request, now time.Time) error {
 	switch {
@@ -140,7 +151,7 @@ func (i *Identity) useToken(id [idSize]byte, g grant, r request, now time.Time) 
 		return nil
 	}
 	if row, err := i.Roster().Site(r.Site); err == nil && row.Key != roster.Key(r.Key) {
-		return fmt.Errorf("site %s: %w: choose another name, or remove the old one first (dicomesh remove %s)", r.Site, roster.ErrTaken, r.Site)
+		return &TakenError{r.Site}
 	}
 	g.UsedBy, g.UsedFor = r.Key, r.Site
 	return putGrant(i.fsys, id, g)

@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin"
@@ -17,10 +18,65 @@ func (s *site) alarms() []admin.Alarm {
 	if s.mesh == nil {
 		return all
 	}
-	for _, a := range s.mesh.Roster().Alarms() {
+	r := s.mesh.Roster()
+	for _, a := range r.Alarms() {
 		all = append(all, admin.Alarm{Site: a.Site, Reason: a.Reason})
 	}
+	for _, x := range r.Sites() {
+		if reason := s.rivals.alarm(x.Name, s.config.Machine.Wall()); reason != "" {
+			all = append(all, admin.Alarm{Site: x.Name, Reason: reason})
+		}
+	}
 	return all
+}
+
+// rival hears of a machine that claims a member's name with another key, and was refused. It says so once while it goes on.
+func (s *site) rival(name, address string) {
+	if !s.rivals.seen(name, address, s.config.Machine.Wall()) {
+		return
+	}
+	reason := "another machine (" + address + ") claims its name with another key, and was refused: two machines use one name, or it was set up anew"
+	s.events.Add(events.Alarm, "", name+": "+reason)
+	s.record(audit.Roster, name, reason)
+}
+
+// rivals are the machines that claim a member's name with another key, by that name.
+type rivals struct {
+	mu   sync.Mutex
+	last map[string]claimed
+}
+
+// claimed is the last time that a name was claimed, and from where.
+type claimed struct {
+	address string
+	at      time.Time
+}
+
+// rivalFor is how long such a claim is an alarm after it was made last.
+const rivalFor = 24 * time.Hour
+
+// seen notes a claim, and reports whether it is the first for long.
+func (r *rivals) seen(name, address string, now time.Time) (first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil {
+		r.last = map[string]claimed{}
+	}
+	was, known := r.last[name]
+	r.last[name] = claimed{address, now}
+	return !known || now.Sub(was.at) > rivalFor
+}
+
+// alarm is what is to be said of a name; "" if nothing is.
+func (r *rivals) alarm(name string, now time.Time) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, known := r.last[name]
+	if !known || now.Sub(c.at) > rivalFor {
+		return ""
+	}
+	return fmt.Sprintf("another machine (%s) claims its name with another key, last at %s, and is refused: stop it, or, if it is to take the place of the old one, remove that first (dicomesh remove %s)",
+		c.address, c.at.Local().Format(time.DateTime), name)
 }
 
 // removed are the names of the sites that were removed, and that no other machine has now.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,5 +97,32 @@ func TestOverdue(t *testing.T) {
 		if got := o.look(tt.sites, now); len(got) != tt.want {
 			t.Errorf("step %d: %v", n, got)
 		}
+	}
+}
+
+// TestRivals holds that a name that is claimed with another key is said once, and is an alarm for a day after the last claim.
+func TestRivals(t *testing.T) {
+	var r rivals
+	at := time.Unix(1000, 0)
+	if r.alarm("c", at) != "" {
+		t.Error("an alarm about nothing")
+	}
+	for n, want := range []bool{true, false, false} {
+		if r.seen("c", "192.0.2.1:8730", at) != want {
+			t.Errorf("claim %d is said: %v", n, !want)
+		}
+		at = at.Add(23 * time.Hour)
+	}
+	if text := r.alarm("c", at); !strings.Contains(text, "another machine (192.0.2.1:8730) claims its name with another key") || !strings.Contains(text, "dicomesh remove c") {
+		t.Errorf("%q", text)
+	}
+	if text := r.alarm("d", at); text != "" {
+		t.Errorf("of another site: %q", text)
+	}
+	if text := r.alarm("c", at.Add(2*time.Hour)); text != "" {
+		t.Errorf("a day later: %q", text)
+	}
+	if !r.seen("c", "192.0.2.1:8730", at.Add(2*time.Hour)) {
+		t.Error("it is not said again after a day")
 	}
 }

@@ -55,7 +55,7 @@ func (s *site) openMesh(context.Context) error {
 			}
 		}
 	}
-	s.mesh, err = mesh.Open(mesh.Config{State: state, Version: s.config.Version, Listen: s.listen, Log: s.log, Linked: s.linked, Changed: s.rosterChanged,
+	s.mesh, err = mesh.Open(mesh.Config{State: state, Version: s.config.Version, Listen: s.listen, Log: s.log, Linked: s.linked, Rival: s.rival, Changed: s.rosterChanged,
 		LinkTiming: link.Timing{Beat: s.beat()}, Topics: s.topics(), Packet: s.packet,
 		Streams: map[link.Kind]link.Service{
 			link.Control: {Serve: serve(syncer.Control), Limit: 4},

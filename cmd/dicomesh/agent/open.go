@@ -63,6 +63,7 @@ type site struct {
 	joining *joining
 	syncer  *syncer.Syncer
 	missed  unlinked
+	rivals  rivals
 	records *records
 	aside   *provisional
 	shelf   *shelf

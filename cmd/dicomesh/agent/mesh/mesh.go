@@ -37,8 +37,9 @@ type Config struct {
 	Packet  func(site string, kind link.Kind, packet []byte, at time.Time)
 	Topics  map[string]gossip.Topic // other than "roster"
 	Pace    func(ctx context.Context, site string, n int) error
-	// Linked is told of what happens to links, Heard of what gossip says, Changed of each new roster. None may block, or call the Mesh.
+	// Linked is told of what happens to links, Heard of what gossip says, Changed of each new roster, Rival of a machine that claims a member's name with another key. None may block, or call the Mesh.
 	Linked  func(link.Event)
+	Rival   func(site, address string)
 	Heard   func(gossip.Member)
 	Changed func(roster.Roster)
 
@@ -106,7 +107,11 @@ func (m *Mesh) linkConfig(r roster.Roster) link.Config {
 		Streams: map[link.Kind]link.Service{link.Gossip: {Limit: gossipStreams, Serve: func(ctx context.Context, s *link.Stream) { m.gossip.Stream(ctx, s.Site(), s) }}},
 		Packet:  m.packet, Event: m.linkEvent, Pace: m.config.Pace, Timing: m.config.LinkTiming, Memory: m.config.Memory, Log: m.config.Log,
 		Admit: func(_ context.Context, a link.Application) ([]byte, error) {
-			return m.identity.Admit(a.Binding, a.Request, time.Now())
+			answer, err := m.identity.Admit(a.Binding, a.Request, time.Now())
+			if taken := new(identity.TakenError); errors.As(err, &taken) {
+				m.rival(taken.Site, a.From.String())
+			}
+			return answer, err
 		},
 	}
 	for kind, service := range m.config.Streams {
@@ -146,8 +151,17 @@ func (m *Mesh) linkEvent(e link.Event) {
 	if e.Kind == link.Up {
 		m.gossip.Linked(e.Site)
 	}
+	if e.Rival != "" {
+		m.rival(e.Rival, e.Address)
+	}
 	if m.config.Linked != nil {
 		m.config.Linked(e)
+	}
+}
+
+func (m *Mesh) rival(site, address string) {
+	if m.config.Rival != nil {
+		m.config.Rival(site, address)
 	}
 }
 

@@ -227,12 +227,13 @@ type Message struct {
 
 // Out is what is to be sent now. This site's own row goes to all others. A row of another one goes on to those whose own rows say that they have not got it: so where all
 // hear each other each site sends each other one message a tick, and where two do not, all who hear both make up for it. A site that lost count gets its own last row.
+// What came before this process was stopped, or meanwhile, is not handed on.
 func (c *Core) Out(now time.Duration) []Message {
 	var out []Message
 	for _, of := range slices.Sorted(maps.Keys(c.news)) {
 		row, is := c.rows[of]
 		for _, to := range c.expected.Sites {
-			if is && to.Name != c.self.Site && (of == c.self.Site || c.lacks(to.Name, row)) {
+			if is && to.Name != c.self.Site && (of == c.self.Site || c.lacks(to.Name, row) && (of == to.Name || c.timely(row))) {
 				out = append(out, Message{to.Name, encodeHeld(now, row)})
 			}
 		}
@@ -240,6 +241,12 @@ func (c *Core) Out(now time.Duration) []Message {
 	clear(c.news)
 	clear(c.astray)
 	return out
+}
+
+// timely says whether the age of a row can be told. Of one that may have lain in this process's buffers while it did not run it cannot, and whoever got it from here would
+// believe what it says for too long; that of one which acknowledges a row made since can.
+func (c *Core) timely(row Held) bool {
+	return row.Site == c.self.Site || c.since == 1 || row.of(c.self.Site).Seen.acknowledges(c.sinceRow())
 }
 
 // lacks says whether a site is not known to have a row, or one not long before it.
@@ -251,8 +258,10 @@ func (c *Core) lacks(site string, row Held) bool {
 	return seen.Life != row.Life || seen.Seq+lag < row.Seq
 }
 
-// State is all that this site knows, as a message.
-func (c *Core) State(now time.Duration) []byte { return encodeHeld(now, c.rows.sorted()...) }
+// State is all that this site knows, as a message, but for rows whose age it cannot tell.
+func (c *Core) State(now time.Duration) []byte {
+	return encodeHeld(now, slices.DeleteFunc(c.rows.sorted(), func(h Held) bool { return !c.timely(h) })...)
+}
 
 // View is what this site knows, to judge.
 func (c *Core) View() View {

@@ -2,6 +2,7 @@ package reach
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -116,6 +117,69 @@ func TestTwoMachines(t *testing.T) {
 		if c.taken > 3 {
 			t.Errorf("the two outdid each other %d times", c.taken)
 		}
+	}
+}
+
+// TestLainRows: b stood still, and finds rows of a in its buffers: the last that a made before it stood still as well. Handed on as if they were new they would prove to c that a is
+// there, and has links with both. What a makes after it has heard b again is handed on.
+func TestLainRows(t *testing.T) {
+	r := rosterOf(t, "a", "b", "c")
+	a, b, c := coreOf(t, "a", 1, 1, r), coreOf(t, "b", 1, 2, r), coreOf(t, "c", 1, 3, r)
+	give := func(from, to *Core, now time.Duration) {
+		t.Helper()
+		if err := to.Take(from.State(now), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := begin
+	for range 5 {
+		now += LAN
+		for _, x := range []*Core{a, b, c} {
+			x.Tick(nil, true, now)
+		}
+		for _, pair := range [][2]*Core{{a, b}, {b, a}, {b, c}, {c, b}, {a, c}, {c, a}} {
+			give(pair[0], pair[1], now)
+		}
+		b.Out(now)
+	}
+	handedOn := func() (rows []string) {
+		for _, m := range b.Out(now) {
+			held, err := decodeHeld(now, m.Row)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.To == "c" && held[0].Site == "a" {
+				rows = append(rows, fmt.Sprint(held[0].Seq))
+			}
+		}
+		return rows
+	}
+	before := c.rows["a"].Seq
+	var lain [][]byte
+	for range lag + 2 { // c hears none of these
+		now += LAN
+		a.Tick(nil, true, now)
+		lain = append(lain, a.State(now))
+	}
+	now += time.Minute
+	b.Stopped(time.Minute, now)
+	for _, message := range lain {
+		if err := b.Take(message, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rows := handedOn(); len(rows) > 0 || b.rows["a"].Seq <= before+lag {
+		t.Errorf("rows %q of a are handed on, of which nobody knows how long they lay there", rows)
+	}
+	if give(b, c, now); c.rows["a"].Seq != before {
+		t.Error("what b knows tells c a row of a, of which nobody knows how long it lay there")
+	}
+	give(b, a, now)
+	now += LAN
+	a.Tick(nil, true, now)
+	give(a, b, now)
+	if rows := handedOn(); len(rows) != 1 {
+		t.Errorf("a has heard b, and rows %q of it are handed on", rows)
 	}
 }
 

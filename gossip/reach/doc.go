@@ -17,7 +17,8 @@
 // a row is what the one that handed it on says, and what has passed here since. That can be a lie, or an error: a virtual machine that was suspended,
 // a packet that lay in a buffer or a queue. So each row names the last row of each other site that its maker had, and counts only if it names one that this
 // site made lately, and after it began, or went on, to run: such a row cannot be older than that one, whoever says what. A process that finds that it did not
-// run for a while (see pulse) forgets all that it heard, says split, and begins anew.
+// run for a while (see pulse) forgets all that it heard, says split, and begins anew; and it hands on no row that may have lain in its buffers meanwhile, because whoever
+// got it from there would take it for new.
 //
 // A link that is up is down when nothing came through for silent beats, and is up again after steady beats in a row, more if it went down lately: so a
 // path that loses one packet in ten does not flap. Whoever has a direction's word for it that it works is believed: either end can give it.

@@ -148,31 +148,6 @@ func TestServeTakes(t *testing.T) {
 	gives(t, tree, dicomSums(t, folder))
 }
 
-// TestServeTakesFromHere holds that nobody can write into an archive through an address that others reach: nobody is asked there who they are.
-func TestServeTakesFromHere(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		address string
-		status  int
-	}{{"127.0.0.1:0", http.StatusConflict}, {"0.0.0.0:0", http.StatusMethodNotAllowed}} {
-		tree, current := filepath.Join(t.TempDir(), "tree"), filepath.Join(t.TempDir(), "current")
-		for _, dir := range []string{tree, current} {
-			if err := os.Mkdir(dir, 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
-		s := startServer(t, "--current", current, "--tree", tree, "--http", c.address)
-		answer, err := http.Post(strings.Replace(s.url, "0.0.0.0", "127.0.0.1", 1), "application/dicom", strings.NewReader("no"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _ = answer.Body.Close(); answer.StatusCode != c.status {
-			t.Errorf("posted to %s: %s", c.address, answer.Status)
-		}
-		s.stop()
-	}
-}
-
 // holds waits until so many instances are published.
 func (s *server) holds(instances int) {
 	s.t.Helper()

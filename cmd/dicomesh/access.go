@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -38,11 +39,24 @@ type inState struct {
 	Config string `placeholder:"FILE" help:"The agent's configuration, if it has one elsewhere than in DIR."`
 }
 
+// existing opens the state folder of a site that is there. Close it.
+func (s inState) existing() (*durable.OS, error) {
+	set, err := config.Load(s.Data, s.Config)
+	if err != nil {
+		return nil, badConfig(err)
+	}
+	state, err := durable.OpenPrivate(set.Paths.State)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault{code: exitUsage, err: err, next: "name the folder of a site with --data DIR"}
+	}
+	return state, err
+}
+
 // open opens the state folder, making it where the site has never run. Close it.
 func (s inState) open() (*durable.OS, config.Config, error) {
 	set, err := config.Load(s.Data, s.Config)
 	if err != nil {
-		return nil, set, fault{code: exitUsage, err: err, next: "every key is explained by: dicomesh agent --default-config"}
+		return nil, set, badConfig(err)
 	}
 	if err := os.MkdirAll(set.Paths.State, 0o700); err != nil {
 		return nil, set, fault{code: exitFault, err: err, next: "name a folder that can be written with --data DIR"}
@@ -55,7 +69,7 @@ func (s inState) open() (*durable.OS, config.Config, error) {
 type accessAdd struct {
 	inState
 	Name string        `arg:"" name:"name" help:"What it is called: who has it, or what for."`
-	Role string        `default:"read" placeholder:"ROLE" help:"read or operate (${default})."`
+	Role string        `default:"read" words:"read,operate" placeholder:"ROLE" help:"read or operate (${default})."`
 	TTL  time.Duration `name:"ttl" default:"8760h" placeholder:"TIME" help:"How long it is valid (${default}, a year)."`
 }
 
@@ -74,13 +88,15 @@ func (c *accessAdd) Run(_ context.Context, t *terminal) error {
 	switch {
 	case errors.Is(err, access.ErrTaken):
 		return fault{code: exitFault, err: err, next: "take it back first: dicomesh access remove --data " + c.Data + " " + c.Name}
+	case errors.Is(err, access.ErrPermit):
+		return fault{code: exitUsage, err: err}
 	case err != nil:
-		return fault{code: exitFault, err: err}
+		return err
 	}
 	fmt.Fprintln(t.out, token)
-	fmt.Fprintf(t.err, "It is shown this once; what is kept cannot open anything. Valid until %s.\n", time.Now().Add(c.TTL).Format(time.DateOnly))
+	fmt.Fprintf(t.err, "It is shown this once, and cannot be read again. Valid until %s.\n", time.Now().Add(c.TTL).Format(time.DateOnly))
 	if set.HTTP.Access != config.Required {
-		fmt.Fprintln(t.err, "This site asks nobody for it yet: set http.access to required in config.yaml, and start the agent again.")
+		fmt.Fprintln(t.err, "This site asks nobody for it yet: set http.access to required in config.yaml,\nand start the agent again.")
 	}
 	return nil
 }
@@ -93,7 +109,7 @@ type accessList struct {
 
 // Run prints them.
 func (c *accessList) Run(_ context.Context, t *terminal) error {
-	state, _, err := c.open()
+	state, err := c.existing()
 	if err != nil {
 		return err
 	}
@@ -111,7 +127,7 @@ func (c *accessList) Run(_ context.Context, t *terminal) error {
 		if !time.Now().Before(g.Until) {
 			note = "expired"
 		}
-		list.AppendRow([]any{g.Name, g.Role, g.Made.Local().Format(time.DateOnly), g.Until.Local().Format(time.DateOnly), note})
+		list.AppendRow([]any{fit(g.Name, max(t.width()-len("operate  2006-01-02  2006-01-02  expired  "), 16)), g.Role, g.Made.Local().Format(time.DateOnly), g.Until.Local().Format(time.DateOnly), note})
 	}
 	list.Render()
 	return nil
@@ -125,7 +141,7 @@ type accessRemove struct {
 
 // Run removes it. An agent that runs lets it in no more from now on.
 func (c *accessRemove) Run(_ context.Context, _ *terminal) error {
-	state, _, err := c.open()
+	state, err := c.existing()
 	if err != nil {
 		return err
 	}

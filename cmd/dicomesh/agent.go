@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin"
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/agent"
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/config"
 )
@@ -60,7 +61,7 @@ func (c *agentCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	set, err := c.load(t)
 	if err != nil {
-		return fault{code: exitUsage, err: err, next: "every key is explained by: dicomesh agent --default-config"}
+		return badConfig(err)
 	}
 	debug.SetGCPercent(100) // it runs for months beside others: memory counts for more than a little CPU
 	if err := os.MkdirAll(c.Data, 0o755); err != nil {
@@ -68,10 +69,11 @@ func (c *agentCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- agent.Run(ctx, agent.Config{Config: set, Version: version(), Loss: agent.Loss(c.AcceptLoss), Log: logger(t.err, set.Log)})
+		ended <- agent.Run(ctx, agent.Config{Config: set, Version: release(), Loss: agent.Loss(c.AcceptLoss), Log: logger(t.err, set.Log)})
 	}()
 	select {
 	case err = <-ended:
+		err = advised(err)
 	case <-ctx.Done():
 		signal.Reset(os.Interrupt, syscall.SIGTERM) // who asks a second time means at once
 		select {
@@ -110,4 +112,16 @@ func logger(to io.Writer, c config.Log) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(to, options))
 	}
 	return slog.New(slog.NewTextHandler(to, options))
+}
+
+// advised says what to do about an agent that does not start.
+func advised(err error) error {
+	var no agent.Refusal
+	switch {
+	case errors.As(err, &no):
+		return fault{code: exitFault, err: errors.New(no.What), next: no.Next}
+	case errors.Is(err, admin.ErrFiles):
+		return fault{code: exitUsage, err: err, next: "name PEM files that this user may read in config.yaml, under http.tls"}
+	}
+	return err
 }

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin"
@@ -25,17 +28,38 @@ type asking struct {
 func (a asking) client() (*admin.Client, error) {
 	set, err := config.Load(a.Data, a.Config)
 	if err != nil {
-		return nil, fault{code: exitUsage, err: err, next: "every key is explained by: dicomesh agent --default-config"}
+		return nil, badConfig(err)
 	}
 	return admin.NewClient(set.Paths.State), nil
 }
 
+// badConfig says what to do about a configuration that cannot be used.
+func badConfig(err error) error {
+	var file *fs.PathError
+	next := "every key is explained by: dicomesh agent --default-config"
+	if errors.As(err, &file) {
+		next = "name the site's folder with --data DIR, or the configuration with --config FILE, and read it as the user who owns it"
+	}
+	return fault{code: exitUsage, err: err, next: next}
+}
+
 // reached gives an error of the client its exit code and what to do about it.
 func (a asking) reached(err error) error {
-	if errors.Is(err, admin.ErrUnreachable) {
-		return fault{code: exitUnreachable, err: err, next: "start it: dicomesh agent --data " + a.Data + "; or name the folder of one that runs with --data DIR"}
+	if !errors.Is(err, admin.ErrUnreachable) {
+		return err
 	}
-	return err
+	where, _, _ := strings.Cut(err.Error(), ": ")
+	why, next := "it does not run", "start it: dicomesh agent --data "+a.Data
+	var folder *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		why, next = "this user may not ask it", "ask as the user that it runs as, as: sudo -u dicomesh dicomesh ..."
+	case errors.As(err, &folder):
+		why, next = "there is no such folder", next+"; or name the folder of one that runs with --data DIR"
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED):
+		return fault{code: exitUnreachable, err: err, next: "if it has ended, " + next}
+	}
+	return fault{code: exitUnreachable, err: fmt.Errorf("%s: %s", where, why), next: next}
 }
 
 // noticed is how long a command waits for an agent to hear what it has done.
@@ -98,7 +122,11 @@ func (t *terminal) table(head ...any) table.Writer {
 
 // width is how many columns a line may have: a terminal's; what is not looked at by people is not cut.
 func (t *terminal) width() int {
-	file, ok := t.out.(*os.File)
+	out := t.out
+	if a, is := out.(above); is {
+		out = a.Writer
+	}
+	file, ok := out.(*os.File)
 	if !t.shown || !ok {
 		return 1 << 20
 	}

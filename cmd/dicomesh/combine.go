@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"text/tabwriter"
 
 	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/dedup/combine"
@@ -28,9 +26,9 @@ func (c *tending) studies(combiner *combine.Combiner) ([]dedup.UID, error) {
 	if c.Study == "" {
 		return combiner.Studies()
 	}
-	uid, err := dedup.ParseUID(c.Study)
+	uid, err := studyUID("--study", c.Study)
 	if err != nil {
-		return nil, fault{code: exitUsage, err: fmt.Errorf("--study: %w", err), next: "name a study as it is called in " + c.Tree + "/studies"}
+		return nil, err
 	}
 	return []dedup.UID{uid}, nil
 }
@@ -120,7 +118,6 @@ func (c *combineCommand) Run(ctx context.Context, t *terminal) error {
 	if c.Dry {
 		do, did = combiner.Combination, "planned"
 	}
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	err = c.tend(ctx, t, combiner, func(uid dedup.UID) error {
 		plan, err := do(ctx, uid)
 		if err != nil {
@@ -130,10 +127,10 @@ func (c *combineCommand) Run(ctx context.Context, t *terminal) error {
 		if c.JSON {
 			return json.NewEncoder(t.out).Encode(line)
 		}
-		return line.print(table)
+		return line.print(t)
 	})
 	_ = progress.Finish() // a bar that cannot be drawn is no reason to fail
-	return errors.Join(err, table.Flush())
+	return err
 }
 
 func combinedLineOf(uid dedup.UID, plan combine.Combination, did string) combinedLine {
@@ -158,18 +155,17 @@ func keptLines(kept []combine.Kept) (lines []keptLine) {
 	return lines
 }
 
-// print prints a line for the study, and one for each reason to leave files alone.
-func (l combinedLine) print(w io.Writer) error {
+// print prints the study, and below it what is done and each reason to leave files alone.
+func (l combinedLine) print(t *terminal) error {
 	what := l.Reason
 	if l.List != "" {
 		what = fmt.Sprintf("%d instance files and %d lists into %s: %d records, %s", l.Instances, l.Lists, l.List, l.Records, size(int64(l.Bytes)))
 	}
-	_, err := fmt.Fprintf(w, "%s\t%s\t%s\n", l.Status, l.Study, what)
-	return errors.Join(err, printKept(w, "  left alone", l.Apart))
+	return t.item(l.Status, l.Study, append([]string{what}, keptWords("left alone", l.Apart)...)...)
 }
 
-// printKept prints each reason once, with how many files it is about and the first of them.
-func printKept(w io.Writer, title string, kept []keptLine) (err error) {
+// keptWords says each reason once, with how many files it is about and the first of them.
+func keptWords(title string, kept []keptLine) (lines []string) {
 	var reasons []string
 	files := map[string][]keptLine{}
 	for _, k := range kept {
@@ -183,10 +179,9 @@ func printKept(w io.Writer, title string, kept []keptLine) (err error) {
 		if n := len(files[r]) - 1; n > 0 {
 			more = fmt.Sprintf(" and %d more", n)
 		}
-		_, err2 := fmt.Fprintf(w, "%s\t%s%s\t%s\n", title, first.File, more, r+leftWords(first.Left))
-		err = errors.Join(err, err2)
+		lines = append(lines, fmt.Sprintf("%s: %s%s: %s", title, first.File, more, r+leftWords(first.Left)))
 	}
-	return err
+	return lines
 }
 
 // leftWords says how long something is still kept.

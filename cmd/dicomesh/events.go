@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/events"
 )
@@ -32,6 +35,9 @@ Examples:
 
 // Run asks and prints.
 func (c *eventsCommand) Run(ctx context.Context, t *terminal) error {
+	if c.Last < 1 {
+		return fault{code: exitUsage, err: fmt.Errorf("--last: %d is less than one", c.Last)}
+	}
 	client, err := c.client()
 	if err != nil {
 		return err
@@ -43,13 +49,7 @@ func (c *eventsCommand) Run(ctx context.Context, t *terminal) error {
 		if c.JSON {
 			return t.encode(e)
 		}
-		words := []string{e.Time.Local().Format(time.DateTime), fmt.Sprintf("%-10s", e.Kind)}
-		for _, w := range []string{e.Study, e.Reason} {
-			if w != "" {
-				words = append(words, w)
-			}
-		}
-		_, err := fmt.Fprintln(t.out, strings.TrimRight(strings.Join(words, "  "), " "))
+		_, err := io.WriteString(t.out, eventText(e, t.width()))
 		return err
 	}
 	if c.Follow {
@@ -68,4 +68,17 @@ func (c *eventsCommand) Run(ctx context.Context, t *terminal) error {
 		}
 	}
 	return nil
+}
+
+// eventText is an event for people: one line where it has room, else what it is about and why below it.
+func eventText(e events.Event, columns int) string {
+	head := e.Time.Local().Format(time.DateTime) + "  " + fmt.Sprintf("%-10s", e.Kind)
+	words := append([]string{head}, slices.DeleteFunc([]string{e.Study, e.Reason}, func(w string) bool { return w == "" })...)
+	if line := strings.TrimRight(strings.Join(words, "  "), " "); utf8.RuneCountInString(line) <= columns {
+		return line + "\n"
+	}
+	for i, w := range words[1:] {
+		words[i+1] = hang + fold(w, columns-len(hang))
+	}
+	return strings.TrimRight(words[0], " ") + "\n" + strings.Join(words[1:], "\n") + "\n"
 }

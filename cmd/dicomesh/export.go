@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,15 +43,15 @@ func (c *exportCommand) Run(ctx context.Context, t *terminal) error {
 	studies, err := archive.Studies()
 	if c.Study != "" {
 		var uid dedup.UID
-		if uid, err = dedup.ParseUID(c.Study); err != nil {
-			return fault{code: exitUsage, err: fmt.Errorf("--study: %w", err), next: "name a study as it is called in " + c.Tree + "/studies"}
+		if uid, err = studyUID("--study", c.Study); err != nil {
+			return err
 		}
 		studies = []dedup.UID{uid}
 	}
 	if err != nil {
 		return err
 	}
-	say := exportReport{terminal: t}
+	say := exportReport{terminal: t, tree: c.Tree}
 	bar := t.progress("exporting", -1)
 	for _, uid := range studies {
 		err := archive.Study(ctx, uid, c.Out, func(r export.Result) {
@@ -78,7 +79,7 @@ func (c *exportCommand) Run(ctx context.Context, t *terminal) error {
 func existingTree(dir string) (*durable.OS, error) {
 	fsys, err := durable.OpenOS(dir)
 	if err != nil {
-		return nil, fault{code: exitFault, err: err, next: "name the folder of an archive with --tree DIR"}
+		return nil, fault{code: exitUsage, err: err, next: "name the folder of an archive, which this user may read, with --tree DIR"}
 	}
 	return fsys, nil
 }
@@ -89,6 +90,8 @@ type exportReport struct {
 	files, inexact  int
 	foreign, failed int
 	bytes           int64
+	tree            string
+	why             string // what to do about the first failure that is not the archive's
 }
 
 func (r *exportReport) file(f export.Result) {
@@ -99,7 +102,8 @@ func (r *exportReport) file(f export.Result) {
 	switch {
 	case f.Path == "":
 		r.failed++
-		fmt.Fprintf(r.terminal.err, "failed   %v\n", f.Err)
+		r.why = cmp.Or(r.why, remedy(f.Err))
+		fmt.Fprintf(r.terminal.err, "failed   %s\n", inWords(f.Err))
 	case f.Foreign:
 		r.foreign++
 	case !f.Exact:
@@ -114,7 +118,7 @@ func (r *exportReport) summary() error {
 		r.files-r.inexact-r.foreign, r.foreign, r.inexact, r.failed)
 	if n := r.inexact + r.failed; n > 0 {
 		return fault{code: exitFault, err: fmt.Errorf("%d of %d instances could not be given back exactly", n, r.files+r.failed),
-			next: "see what is wrong with the archive: dicomesh verify --deep --tree DIR"}
+			next: cmp.Or(r.why, "see what is wrong with the archive: dicomesh verify --deep --tree "+r.tree)}
 	}
 	return nil
 }

@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"text/tabwriter"
 
 	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/dedup/combine"
@@ -65,16 +63,15 @@ func (c *gcCommand) Run(ctx context.Context, t *terminal) error {
 	if c.Dry {
 		do = combiner.Collection
 	}
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	err = c.tend(ctx, t, combiner, func(uid dedup.UID) error {
 		plan, err := do(ctx, uid)
 		if err != nil && len(plan.Remove) == 0 {
 			return err
 		}
-		return errors.Join(err, c.tell(t, table, uid, plan))
+		return errors.Join(err, c.tell(t, uid, plan))
 	})
 	_ = progress.Finish() // a bar that cannot be drawn is no reason to fail
-	return errors.Join(err, table.Flush())
+	return err
 }
 
 // index opens the archive's index, if there is one that no agent has: an agent notices by itself what went. What is done in the end closes it.
@@ -113,7 +110,7 @@ func (c *gcCommand) index(ctx context.Context, t *terminal) (gone func(context.C
 }
 
 // tell prints what became of a study. Of one in which nothing was superfluous there is nothing to say.
-func (c *gcCommand) tell(t *terminal, table io.Writer, uid dedup.UID, plan combine.Collection) error {
+func (c *gcCommand) tell(t *terminal, uid dedup.UID, plan combine.Collection) error {
 	line := gcLine{Study: uid.String(), Dry: c.Dry, Reason: plan.Reason, Kept: keptLines(plan.Kept)}
 	for _, r := range plan.Remove {
 		if line.Removed = append(line.Removed, r.File.Ref.Path()); r.File.Ref.Class == dedup.List {
@@ -136,6 +133,5 @@ func (c *gcCommand) tell(t *terminal, table io.Writer, uid dedup.UID, plan combi
 	if what == "" {
 		what = fmt.Sprintf("%d instance files and %d lists", line.Instances, line.Lists)
 	}
-	_, err := fmt.Fprintf(table, "%s\t%s\t%s\n", did, line.Study, what)
-	return errors.Join(err, printKept(table, "  kept", line.Kept))
+	return t.item(did, line.Study, append([]string{what}, keptWords("kept", line.Kept)...)...)
 }

@@ -181,6 +181,9 @@ func (r *importReport) summary(s staticwado.Summary) error {
 				s.Files, size(s.Bytes), s.Derived, s.Skipped)
 		}
 	}
+	if s.Studies == 0 && n == 0 {
+		return fault{code: exitUsage, err: fmt.Errorf("there are no studies of static-wado in %s", r.command.StaticWado), next: "name the folder that holds studies/ with --static-wado DIR"}
+	}
 	if bad+s.Skipped > 0 {
 		return fault{code: exitFault, err: fmt.Errorf("%d of %d instances are not taken over, %d files were skipped", bad, n, s.Skipped),
 			next: "everything else is in the archive; mend the source and import again"}

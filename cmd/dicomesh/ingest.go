@@ -62,7 +62,7 @@ func (c *ingestCommand) Run(ctx context.Context, t *terminal) error {
 	defer fsys.Close()
 	archive, err := ingest.Open(fsys)
 	if err != nil {
-		return fault{code: exitFault, err: err, next: "name a folder that can be written with --tree DIR"}
+		return fault{code: exitFault, err: fmt.Errorf("%s: %w", c.Tree, err), next: "write there as the user who owns it, or name a folder that can be written with --tree DIR"}
 	}
 	defer archive.Close()
 	say := &ingestReport{command: c, terminal: t, bar: t.progress("ingesting", total)}
@@ -148,6 +148,7 @@ type ingestReport struct {
 	counts   map[ingest.Status]int
 	studies  map[string]bool // of which something was taken
 	bytes    int64
+	full     bool // there was no room for a file
 	err      error
 }
 
@@ -172,6 +173,7 @@ func (r *ingestReport) file(f ingest.Result) {
 		r.studies[f.Study.String()] = true
 	}
 	r.counts[f.Status]++
+	r.full = r.full || f.Status == ingest.Refused && strings.HasSuffix(textWords(f.Reason), "is full")
 	r.bytes += f.Size
 	advance(r.bar, f.Size)
 	switch {
@@ -181,7 +183,7 @@ func (r *ingestReport) file(f ingest.Result) {
 			Study: f.Study.String(), Series: f.Series.String(), SOP: f.SOP.String(), SHA256: f.SHA256,
 		}))
 	case f.Status == ingest.Refused:
-		fmt.Fprintf(r.terminal.err, "refused    %s: %s\n", f.Path, f.Reason)
+		fmt.Fprintf(r.terminal.err, "refused    %s: %s\n", f.Path, textWords(f.Reason))
 	case f.Status == ingest.Conflict || r.command.Verbose || len(f.Remarks) > 0:
 		fmt.Fprintf(r.terminal.out, "%-10s %s%s\n", f.Status, f.Path, remarks(f))
 	}
@@ -216,7 +218,11 @@ func (r *ingestReport) summary() error {
 			r.counts[ingest.Stored], r.counts[ingest.Duplicate], r.counts[ingest.Conflict], r.counts[ingest.Refused])
 	}
 	if refused := r.counts[ingest.Refused]; refused > 0 {
-		return fault{code: exitFault, err: fmt.Errorf("%d of %d files were refused", refused, n), next: "the others are stored; the refused files are as they were"}
+		next := "the others are stored; the refused files are as they were: see why each was refused"
+		if r.full {
+			next = "make room for " + r.command.Tree + ", and ingest the same again: what is stored stays"
+		}
+		return fault{code: exitFault, err: fmt.Errorf("%d of %d files were refused", refused, n), next: next}
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func (c *setUp) open() (*durable.OS, []string, error) {
 	}
 	set, err := config.Load(c.Data, c.Config)
 	if err != nil {
-		return nil, nil, fault{code: exitUsage, err: err, next: "every key is explained by: dicomesh agent --default-config"}
+		return nil, nil, badConfig(err)
 	}
 	listen := c.Listen
 	if listen == "" {
@@ -130,12 +130,12 @@ func (c *setUp) next(w io.Writer, then string) {
 func reachable(listen string, given []string) ([]string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return nil, fmt.Errorf("--listen %s: %w", listen, err)
+		return nil, fmt.Errorf("--listen: %q is no address: a port is missing; write it as :8730, or 192.0.2.7:8730", listen)
 	}
 	if len(given) > 0 {
 		for _, a := range given {
 			if err := roster.CheckAddress(a); err != nil {
-				return nil, err
+				return nil, fmt.Errorf("--address: %w", err)
 			}
 		}
 		return given, nil

@@ -20,8 +20,8 @@ func TestReachable(t *testing.T) {
 		{listen: ":8730", given: []string{"gate.example:99", "192.0.2.1:8730"}, want: "gate.example:99 192.0.2.1:8730"},
 		{listen: "[2001:db8::1]:8730", want: "[2001:db8::1]:8730"},
 		{listen: "127.0.0.1:0", fails: "port 0"},
-		{listen: "8730", fails: "missing port"},
-		{listen: ":8730", given: []string{"nowhere"}, fails: "missing port"},
+		{listen: "8730", fails: "port is missing"},
+		{listen: ":8730", given: []string{"nowhere"}, fails: "port is missing"},
 		{listen: ":8730", given: []string{":8730"}, fails: "names no host"},
 	} {
 		got, err := reachable(c.listen, c.given)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/dicomesh/dicomesh/gossip/identity"
@@ -39,6 +40,10 @@ func (c *joinCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return fault{code: exitUsage, err: err, next: "make one at a site of the cluster: dicomesh token --data DIR"}
 	}
+	if token.Site != "" && token.Site != c.Site {
+		return fault{code: exitUsage, err: fmt.Errorf("--site: the token is for a site named %s, not %s", token.Site, c.Site), next: "join as that: --site " + token.Site +
+			"; or have another one made at site " + token.Issuer + ": dicomesh token --data DIR --site " + c.Site}
+	}
 	if c.DialOnly && len(c.Address) > 0 {
 		return fault{code: exitUsage, err: errors.New("--dial-only with --address: either others can dial this site or they cannot")}
 	}
@@ -59,7 +64,7 @@ func (c *joinCommand) Run(ctx context.Context, t *terminal) error {
 		err = applicant.Accept(answer)
 	}
 	if err != nil {
-		return fault{code: exitFault, err: err, next: refusedNext(err, token)}
+		return refused(err, token)
 	}
 	fmt.Fprintf(t.err, "Site %s has joined cluster %s at site %s.\n", c.Site, token.Cluster, token.Issuer)
 	c.next(t.err, "")
@@ -78,10 +83,21 @@ func ask(ctx context.Context, token identity.Token, a *identity.Applicant) ([]by
 	return link.Join(ctx, port, token.Key[:], token.Addresses, a.Request)
 }
 
-// refusedNext is what to do when joining failed.
-func refusedNext(err error, token identity.Token) string {
-	if errors.Is(err, link.ErrRefused) || errors.Is(err, roster.ErrOtherCluster) {
-		return "make another token at site " + token.Issuer + ": dicomesh token --data DIR"
+// refused says what to do when joining failed. The site's own words end with that.
+func refused(err error, token identity.Token) error {
+	if !errors.Is(err, link.ErrRefused) && !errors.Is(err, roster.ErrOtherCluster) {
+		return fault{code: exitFault, err: err, next: fmt.Sprintf("see that the agent of site %s runs, and that UDP reaches it at %s; then type the same again", token.Issuer,
+			strings.Join(token.Addresses, " or "))}
 	}
-	return fmt.Sprintf("see that the agent of site %s runs, and that UDP reaches it at %v; then type the same again", token.Issuer, token.Addresses)
+	what := err.Error()
+	if _, words, is := strings.Cut(what, link.ErrRefused.Error()+": "); is {
+		what = words
+	}
+	if before, next, is := strings.Cut(what, ": choose "); is {
+		return fault{code: exitFault, err: errors.New(before), next: "choose " + next}
+	}
+	for _, end := range []string{": make a new one with dicomesh token", "; make a new one with dicomesh token"} {
+		what = strings.TrimSuffix(what, end)
+	}
+	return fault{code: exitFault, err: errors.New(what), next: "have a new one made at site " + token.Issuer + ": dicomesh token --data DIR"}
 }

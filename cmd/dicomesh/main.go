@@ -8,8 +8,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -55,6 +53,9 @@ type commands struct {
 
 	Combine combineCommand `cmd:"" help:"Write the instance files and lists of each study once more, as one list."`
 	GC      gcCommand      `cmd:"" name:"gc" help:"Remove lists and instance files that others account for."`
+
+	Completion completionCommand `cmd:"" help:"Print a script with which a shell completes these words."`
+	Complete   completeCommand   `cmd:"" hidden:"" help:"Print the words that may stand where the last one is."`
 }
 
 func main() {
@@ -68,8 +69,7 @@ func main() {
 // run does what the arguments say and returns the exit code. Help and version end the process by themselves.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var all commands
-	parser, err := kong.New(&all, kong.Name("dicomesh"), kong.Description(about), kong.Vars{"version": version()},
-		kong.Writers(stdout, stderr), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}), kong.BindTo(ctx, (*context.Context)(nil)))
+	parser, err := newParser(ctx, &all, stdout, stderr)
 	if err != nil {
 		return tell(stderr, err)
 	}
@@ -80,36 +80,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return tell(stderr, usage(err))
 	}
-	return tell(stderr, selected.Run(newTerminal(stdout, stderr, all.LogLevel)))
+	return tell(stderr, helped(selected.Run(newTerminal(stdout, stderr, all.LogLevel)), selected.Selected()))
+}
+
+// newParser makes what reads a command line into all.
+func newParser(ctx context.Context, all *commands, stdout, stderr io.Writer) (*kong.Kong, error) {
+	return kong.New(all, kong.Name("dicomesh"), kong.Description(about), kong.Vars{"version": version()},
+		kong.Writers(stdout, stderr), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}), kong.BindTo(ctx, (*context.Context)(nil)))
 }
 
 const about = `Keep deduplicated DICOM archives: any Part 10 file in, the same bytes out.
 
 Exit codes: 0 done, 1 found a fault or some items failed, 2 usage, 3 cannot reach the agent, 4 waited in vain.`
-
-// usage is a parser's error with the help to ask for.
-func usage(err error) error {
-	next := "dicomesh --help"
-	var parse *kong.ParseError
-	if errors.As(err, &parse) && parse.Context.Selected() != nil {
-		next = "dicomesh " + parse.Context.Selected().Name + " --help"
-	}
-	return fault{code: exitUsage, err: err, next: "see: " + next}
-}
-
-// tell prints an error for a person and returns the exit code that it stands for.
-func tell(stderr io.Writer, err error) int {
-	if err == nil {
-		return 0
-	}
-	known := fault{code: exitFault, err: err}
-	errors.As(err, &known)
-	if errors.Is(err, context.Canceled) {
-		err = errors.New("interrupted")
-	}
-	fmt.Fprintf(stderr, "dicomesh: %v\n", err)
-	if known.next != "" {
-		fmt.Fprintf(stderr, "  %s\n", known.next)
-	}
-	return known.code
-}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin"
 	"github.com/dicomesh/dicomesh/gossip/identity"
+	"github.com/dicomesh/dicomesh/gossip/roster"
 )
 
 // ackDownCommand takes a site that is down out of the count.
@@ -43,6 +44,9 @@ func (c *ackDownCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	if !c.Cancel && !until.After(time.Now()) {
 		return fault{code: exitUsage, err: fmt.Errorf("%s is over already", until.Format(time.DateTime)), next: "name a time that is to come, or --cancel"}
+	}
+	if !c.Cancel && until.After(time.Now().Add(roster.MaxDown)) {
+		return fault{code: exitUsage, err: fmt.Errorf("%s is more than %.0f days ahead", until.Format(time.DateTime), roster.MaxDown.Hours()/24), next: "name a time that is nearer, and another one when it has come"}
 	}
 	if c.Cancel {
 		until = time.Time{}
@@ -136,7 +140,7 @@ func (a asking) operated(site string, err error) error {
 	case errors.Is(err, admin.ErrUnreachable):
 		return a.reached(err)
 	case err != nil:
-		return fault{code: exitFault, err: err}
+		return fault{code: exitFault, err: err, next: "see how the cluster is: dicomesh sites --data " + a.Data}
 	}
 	return nil
 }

@@ -97,9 +97,9 @@ func (c *regenCommand) studies(g *regen.Generator) ([]dedup.UID, error) {
 	if c.Study == "" {
 		return g.Studies()
 	}
-	uid, err := dedup.ParseUID(c.Study)
+	uid, err := studyUID("--study", c.Study)
 	if err != nil {
-		return nil, fault{code: exitUsage, err: fmt.Errorf("--study: %w", err), next: "name a study as it is called in " + c.Tree + "/studies"}
+		return nil, err
 	}
 	return []dedup.UID{uid}, nil
 }
@@ -127,7 +127,7 @@ func (c *regenCommand) round(ctx context.Context, t *terminal, g *regen.Generato
 		case errors.Is(err, fs.ErrNotExist):
 			return fault{code: exitFault, err: fmt.Errorf("there is no study %s in %s", uid, c.Tree), next: "leave --study out to regenerate everything"}
 		case durable.IsFull(err):
-			return fault{code: exitFault, err: err, next: "make room for " + c.Current + " and regenerate again: what is there is whole"}
+			return fault{code: exitFault, err: fmt.Errorf("the disk of %s is full", c.Current), next: "make room for " + c.Current + " and regenerate again: what is there is whole"}
 		case err != nil:
 			n.Failed++
 			fmt.Fprintf(t.err, "failed   %v\n", err)
@@ -155,7 +155,7 @@ func (c *regenCommand) summary(t *terminal, n regenCounts) error {
 	}
 	if n.Failed > 0 {
 		return fault{code: exitFault, err: fmt.Errorf("%d studies could not be regenerated", n.Failed),
-			next: "see what is wrong with the archive: dicomesh verify --tree DIR"}
+			next: "see what is wrong with the archive: dicomesh verify --tree " + c.Tree}
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin"
 	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/dedup/durable"
 	"github.com/dicomesh/dicomesh/dedup/export"
@@ -23,35 +24,41 @@ import (
 
 // serveCommand answers DICOMweb clients.
 type serveCommand struct {
-	Current string   `required:"" placeholder:"DIR" help:"The DICOMweb files, as regen made them."`
-	Tree    string   `placeholder:"DIR" help:"The archive: studies that have no DICOMweb files are made when they are asked for, and instances that are posted are stored."`
-	CORS    []string `name:"cors" placeholder:"ORIGIN" help:"Pages of this origin may read answers in a browser, as https://viewer.example.org; * for all. May be repeated."`
-	HTTP    string   `name:"http" default:"127.0.0.1:8730" placeholder:"ADDR" help:"Where to listen. With port 0 a free one is chosen and printed."`
+	Current string `required:"" placeholder:"DIR" help:"The DICOMweb files, as regen made them."`
+	Tree    string `placeholder:"DIR" help:"The archive: studies that have no DICOMweb files are made when they are asked for, and instances that are posted are stored."`
+	doorFlags
 }
 
 // Help is shown by dicomesh serve --help.
 func (serveCommand) Help() string {
-	return `Answers DICOMweb clients below /dicomweb/ from the files in DIR, without a cluster and without an agent, until it is interrupted. Nobody is asked who they are:
-leave it on a loopback address and put a reverse proxy with TLS and passwords before it.
+	return `Answers DICOMweb clients below /dicomweb/ from the files in DIR, without a cluster and without an agent, until it is interrupted. On loopback nobody is asked who
+they are, unless --tokens or --tls-clients is given; any other address needs TLS, and one of these. Tokens read, or operate: only those may post.
 
 Studies that no regeneration has finished are not listed. With --tree one that is asked for by its UID is made first, and Part 10 files are given as well; in the tree of a site that
 is one of several it is held back instead, because its agent alone can ask the others. What others change in DIR
 is noticed within seconds.
 
 With --tree instances that are posted (STOW-RS) are stored in the archive, and in the DICOMweb files of their study a second after the last one. If serve is killed before, or power
-is lost, they are in the archive: dicomesh regen makes the files. In the tree of a site that is one of several nothing is taken: its agent takes what is posted to it. Nor is anything on an address that is not loopback.
+is lost, they are in the archive: dicomesh regen makes the files. In the tree of a site that is one of several nothing is taken: its agent takes what is posted to it.
 
 Examples:
 
     dicomesh serve --current current
-    curl http://127.0.0.1:8730/dicomweb/studies`
+    curl http://127.0.0.1:8730/dicomweb/studies
+    dicomesh access add --data who viewer
+    dicomesh serve --current current --http 192.0.2.7:443 --tls-certificate cert.pem --tls-key key.pem --tokens who`
 }
 
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, t *terminal) error {
+	entry, tokens, done, err := c.doorFlags.open()
+	if err != nil {
+		return err
+	}
+	defer done()
 	current, err := durable.OpenOS(c.Current)
 	if err != nil {
-		return fault{code: exitFault, err: err, next: "make the files first: dicomesh regen --tree DIR --current " + c.Current}
+		return fault{code: exitUsage, err: err, next: "name a folder that this user may read, or make the files first: dicomesh regen --tree DIR --current " + c.Current}
 	}
 	defer current.Close()
 	config := web.Config{Current: current, Log: t.log, Rows: new(search.Table), Origins: c.CORS}
@@ -64,18 +71,11 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) error {
 		}
 		defer tree.Close()
 		p.generate = generateFrom(tree, current, rows)
-		if err := c.lazily(&config, tree, p.generate); err != nil {
+		closeArchive, err := c.archive(&config, tree, p)
+		if err != nil {
 			return err
 		}
-		if config.Generate != nil {
-			if archive, err := ingest.Open(tree); err != nil {
-				t.log.Warn("nothing is taken: the archive cannot be written", "error", err)
-			} else {
-				defer archive.Close()
-				config.Store = p.door(archive, c.Tree)
-			}
-		}
-		config.Archive = export.New(tree)
+		defer closeArchive()
 	}
 	if err := rows.Look(ctx); err != nil && ctx.Err() == nil {
 		t.log.Warn("studies of the current tree cannot be read", "error", err)
@@ -84,18 +84,54 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return fault{code: exitFault, err: err, next: "choose another address with --http HOST:PORT; port 0 takes a free one"}
 	}
-	if !loopback(listener.Addr()) {
-		config.Store = nil
-		fmt.Fprintf(t.err, "warning: whoever reaches %s sees every study: nobody is asked who they are. Nothing that is posted is taken.\n", listener.Addr())
+	scheme := "http"
+	if entry.TLS != nil {
+		scheme = "https"
 	}
-	fmt.Fprintf(t.out, "http://%s/dicomweb/studies\n", listener.Addr())
+	fmt.Fprintf(t.out, "%s://%s/dicomweb/studies\n", scheme, listener.Addr())
 	following, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { follow(following, rows, t.log) })
 	wg.Go(func() { p.run(following) })
 	defer wg.Wait()
 	defer stop()
-	return serve(ctx, listener, web.New(config), t.log)
+	below := behind(web.Patient(web.New(config)), entry, tokens)
+	return serve(ctx, entry.Listener(listener), below, t.log)
+}
+
+// archive has studies made and given from the archive, and takes what is posted, where that is allowed. What is done in the end closes it.
+func (c *serveCommand) archive(config *web.Config, tree *durable.OS, p *posted) (done func(), err error) {
+	done = func() {}
+	if err := c.lazily(config, tree, p.generate); err != nil {
+		return done, err
+	}
+	config.Archive = export.New(tree)
+	if config.Generate == nil {
+		return done, nil
+	}
+	archive, err := ingest.Open(tree)
+	if err != nil {
+		p.log.Warn("nothing is taken: the archive cannot be written", "error", err)
+		return done, nil
+	}
+	config.Store = p.door(archive, c.Tree)
+	return func() { _ = archive.Close() }, nil // what was stored is durable
+}
+
+// behind puts the door before what is below /dicomweb/. Nothing else is there.
+func behind(dicomweb http.Handler, entry admin.Access, tokens durable.Reader) http.Handler {
+	below := http.StripPrefix("/dicomweb", dicomweb) // no ServeMux: it would redirect paths that are not in their plain form
+	guarded := admin.Guarded(below, entry, tokens)
+	if !entry.Required {
+		guarded = ownNames(below)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/dicomweb/") {
+			http.NotFound(w, r)
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	})
 }
 
 // lazily has studies made when they are asked for, where no other site can hold more of them; else those that are here and not published are held back.
@@ -154,13 +190,9 @@ func generateFrom(tree, current *durable.OS, rows *web.Follower) func(context.Co
 const stopping = 10 * time.Second
 
 // serve answers on a listener, which it closes, until ctx ends. Then requests under way are finished.
-func serve(ctx context.Context, listener net.Listener, dicomweb http.Handler, log *slog.Logger) error {
-	below := http.StripPrefix("/dicomweb", web.Patient(dicomweb)) // no ServeMux: it would redirect paths that are not in their plain form
-	server := &http.Server{Handler: below, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
-	if loopback(listener.Addr()) {
-		server.Handler = ownNames(below)
-	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {
@@ -176,11 +208,6 @@ func serve(ctx context.Context, listener net.Listener, dicomweb http.Handler, lo
 	}
 	<-served
 	return err
-}
-
-func loopback(a net.Addr) bool {
-	addr, err := netip.ParseAddrPort(a.String())
-	return err == nil && addr.Addr().IsLoopback()
 }
 
 // ownNames refuses requests for names that are not this machine's own: a page from elsewhere that a browser here shows could otherwise read studies, by giving its own name a

@@ -14,8 +14,8 @@ import (
 type studiesCommand struct {
 	asking
 	showing
-	State string `enum:"settled,published,syncing,held,incomplete,conflict," default:"" xor:"state" placeholder:"WORD" help:"Only those in this state (see: dicomesh status --help)."`
-	Held  bool   `xor:"state" help:"Only those that are held back, each with the reason."`
+	State string `enum:"settled,published,syncing,held,incomplete,conflict," default:"" placeholder:"WORD" help:"Only those in this state (see: dicomesh status --help)."`
+	Held  bool   `help:"Only those that are held back, each with the reason."`
 }
 
 // Help is shown by dicomesh studies --help.
@@ -35,7 +35,10 @@ const page = 1000
 
 // Run asks page by page and prints.
 func (c *studiesCommand) Run(ctx context.Context, t *terminal) error {
-	if c.Held {
+	switch {
+	case c.Held && c.State != "" && c.State != "held":
+		return fault{code: exitUsage, err: fmt.Errorf("--held and --state %s: a study is in one state", c.State), next: "leave one of them out"}
+	case c.Held:
 		c.State = "held"
 	}
 	return c.list(ctx, t, c.showing, c.State)
@@ -48,13 +51,13 @@ func (a asking) list(ctx context.Context, t *terminal, how showing, state string
 		return err
 	}
 	return how.every(ctx, t, func() error {
-		if !how.JSON {
-			fmt.Fprintf(t.out, rowForm, "STATE", "SERIES", "INSTANCES", "BYTES", "STUDY")
-		}
-		for after := uint64(0); ; {
+		for after, head := uint64(0), !how.JSON; ; head = false {
 			rows, err := client.Studies(ctx, admin.Query{After: after, State: state, Limit: page})
 			if err != nil {
 				return a.reached(err)
+			}
+			if head {
+				fmt.Fprintf(t.out, rowForm, "STATE", "SERIES", "INSTANCES", "BYTES", "STUDY")
 			}
 			for _, row := range rows {
 				after = row.Change

@@ -28,6 +28,9 @@ Example:
 
 // Run asks and prints.
 func (c *studyCommand) Run(ctx context.Context, t *terminal) error {
+	if _, err := studyUID("<uid>", c.UID); err != nil {
+		return err
+	}
 	client, err := c.client()
 	if err != nil {
 		return err

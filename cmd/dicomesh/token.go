@@ -18,7 +18,7 @@ type tokenCommand struct {
 	Data   string        `default:"." placeholder:"DIR" env:"DICOMESH_DATA" help:"The site's folder ($DICOMESH_DATA, or this one)."`
 	Config string        `placeholder:"FILE" help:"The configuration (DIR/config.yaml, if it is there)."`
 	Site   string        `placeholder:"NAME" help:"The site that it is for (any name that is free)."`
-	Role   string        `default:"full" placeholder:"ROLE" help:"full or standby: both hold everything, a standby is where clients are sent when the others are gone."`
+	Role   string        `default:"full" words:"full,standby" placeholder:"ROLE" help:"full or standby: both hold everything, a standby is where clients are sent when the others are gone."`
 	TTL    time.Duration `name:"ttl" default:"1h" placeholder:"1h" help:"How long it is valid, up to 720h."`
 }
 
@@ -38,9 +38,15 @@ func (c *tokenCommand) Run(_ context.Context, t *terminal) error {
 	if err != nil {
 		return fault{code: exitUsage, err: fmt.Errorf("--role: %w", err)}
 	}
+	if err := roster.CheckName(c.Site); c.Site != "" && err != nil {
+		return fault{code: exitUsage, err: fmt.Errorf("--site: %w", err)}
+	}
+	if c.TTL <= 0 || c.TTL > identity.MaxTTL {
+		return fault{code: exitUsage, err: fmt.Errorf("--ttl: a token is valid for up to %.0fh, not %v", identity.MaxTTL.Hours(), c.TTL)}
+	}
 	set, err := config.Load(c.Data, c.Config)
 	if err != nil {
-		return fault{code: exitUsage, err: err, next: "every key is explained by: dicomesh agent --default-config"}
+		return badConfig(err)
 	}
 	token, err := newToken(set.Paths.State, identity.Permit{Site: c.Site, Role: role, TTL: c.TTL, Now: time.Now()})
 	switch {
@@ -48,9 +54,11 @@ func (c *tokenCommand) Run(_ context.Context, t *terminal) error {
 		return fault{code: exitFault, err: errors.New("this site is alone: it belongs to no cluster that others could join"),
 			next: "make one: dicomesh init --data " + c.Data + " --cluster NAME --site NAME"}
 	case errors.Is(err, roster.ErrTaken):
-		return fault{code: exitFault, err: err, next: "choose another name, or remove the old one first: dicomesh remove " + c.Site}
+		return fault{code: exitFault, err: err, next: "choose another name, or remove the old one first: dicomesh remove --data " + c.Data + " " + c.Site}
+	case errors.Is(err, fs.ErrPermission):
+		return err
 	case err != nil:
-		return fault{code: exitFault, err: err}
+		return fault{code: exitFault, err: err, next: "make it at another site of the cluster; which there are: dicomesh sites --data " + c.Data}
 	}
 	fmt.Fprintln(t.out, token)
 	return nil

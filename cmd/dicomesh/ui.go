@@ -5,39 +5,25 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
 
-// The exit codes, which scripts rely on.
-const (
-	exitFault       = 1 // found a fault, or some items failed
-	exitUsage       = 2
-	exitUnreachable = 3 // no agent answers
-	exitInVain      = 4 // the time is over
-)
-
-// fault is an error that says what to do about it: the exit code, and a line with what to type next.
-type fault struct {
-	code int
-	err  error
-	next string
-}
-
-func (f fault) Error() string { return f.err.Error() }
-func (f fault) Unwrap() error { return f.err }
-
 // terminal is how a command talks: results on out, everything said about them on err.
 type terminal struct {
 	out, err io.Writer
 	log      *slog.Logger
-	level    string // of the log, as it was typed; "" if it was not
-	watched  bool   // err is a terminal: someone sees progress
-	shown    bool   // out is one
+	level    string                   // of the log, as it was typed; "" if it was not
+	watched  bool                     // err is a terminal: someone sees progress
+	shown    bool                     // out is one
+	colours  bool                     // and shows colours, which nobody has asked to leave out
+	bar      *progressbar.ProgressBar // that is drawn now, nil for none
 }
 
 // newTerminal makes a terminal that logs from level on.
@@ -46,8 +32,23 @@ func newTerminal(out, err io.Writer, level string) *terminal {
 	if least.UnmarshalText([]byte(level)) != nil {
 		least = slog.LevelInfo
 	}
-	return &terminal{out: out, err: err, level: level, watched: isTerminal(err), shown: isTerminal(out),
-		log: slog.New(slog.NewTextHandler(err, &slog.HandlerOptions{Level: least}))}
+	t := &terminal{level: level, watched: isTerminal(err) && capable(), shown: isTerminal(out), colours: isTerminal(out) && coloured()}
+	t.out, t.err = above{out, t}, above{err, t}
+	t.log = slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: least}))
+	return t
+}
+
+// above is where lines go that are said while a bar is drawn: the bar makes room for them, and is drawn again below.
+type above struct {
+	io.Writer
+	terminal *terminal
+}
+
+func (a above) Write(p []byte) (int, error) {
+	if a.terminal.bar != nil {
+		_ = a.terminal.bar.Clear() // a bar that cannot be drawn is no reason to fail
+	}
+	return a.Writer.Write(p)
 }
 
 func isTerminal(w io.Writer) bool {
@@ -55,12 +56,87 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
+// item prints what became of something, and below it lines about that, folded to the width that there is.
+func (t *terminal) item(word, about string, lines ...string) error {
+	text := fmt.Sprintf("%-12s %s\n", word, about)
+	for _, l := range lines {
+		text += hang + fold(l, t.width()-len(hang)) + "\n"
+	}
+	_, err := io.WriteString(t.out, text)
+	return err
+}
+
+// hang is what the lines below an item begin with.
+const hang = "             "
+
+// fold breaks a text between words, so that no line has more columns, and indents what follows the first line as item does. A word that is longer has a line of its own: it is a path, to be
+// copied as a whole.
+func fold(text string, columns int) string {
+	line, folded := 0, ""
+	for i, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case line+1+n > columns:
+			folded, line = folded+"\n"+hang, 0
+		default:
+			folded, line = folded+" ", line+1
+		}
+		folded, line = folded+word, line+n
+	}
+	return folded
+}
+
+// capable reports whether a terminal understands more than letters.
+func capable() bool { return os.Getenv("TERM") != "dumb" }
+
+// coloured reports whether a terminal is to show colours: see https://no-color.org.
+func coloured() bool { return os.Getenv("NO_COLOR") == "" && capable() }
+
+// The colours, by what they say. Nothing is said by its colour alone.
+const (
+	good   = "\x1b[32m"
+	odd    = "\x1b[33m"
+	bad    = "\x1b[31m"
+	strong = "\x1b[1m"
+	plain  = "\x1b[0m"
+)
+
+// paint gives a text a colour, on a terminal that shows them.
+func (t *terminal) paint(colour, text string) string {
+	if !t.colours || text == "" {
+		return text
+	}
+	return colour + text + plain
+}
+
+// paintState gives the word for a state of the cluster, a site or a study its colour.
+func (t *terminal) paintState(word string) string {
+	switch word {
+	case "whole", "up", "settled", "level":
+		return t.paint(good, word)
+	case "partial", "held", "syncing", "suspected", "acknowledged":
+		return t.paint(odd, word)
+	case "split", "missing", "incomplete", "conflict", "down", "dead":
+		return t.paint(bad, word)
+	}
+	return word
+}
+
 // progress shows how far a task of so many bytes is: rate and remaining time, on a terminal only. The caller writes to it what it has done,
 // not more than total, and calls Finish.
 func (t *terminal) progress(title string, total int64) *progressbar.ProgressBar {
-	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(t.err), progressbar.OptionSetVisibility(t.watched),
+	below := t.err
+	if a, ok := below.(above); ok {
+		below = a.Writer
+	}
+	bar := progressbar.NewOptions64(total, progressbar.OptionSetWriter(below), progressbar.OptionSetVisibility(t.watched),
 		progressbar.OptionSetDescription(title), progressbar.OptionShowBytes(true), progressbar.OptionSetWidth(24),
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
+	if t.watched {
+		t.bar = bar
+	}
+	return bar
 }
 
 // size is a number of bytes for a person.
@@ -76,19 +152,37 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %cB", value, units[unit])
 }
 
-// version is the module's version, or the commit that it was built from.
+// release is the version of the module that this program was built from; "(devel)" where nothing says it.
+func release() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "(unknown)"
+}
+
+// version is the release, the commit, and what the program was built by and for.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "dicomesh (unknown)"
+		info = new(debug.BuildInfo)
 	}
-	words := []string{"dicomesh", info.Main.Version}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && !strings.Contains(info.Main.Version, s.Value[:min(12, len(s.Value))]) {
-			words = append(words, s.Value[:min(12, len(s.Value))])
-		}
+	return fmt.Sprintf("dicomesh %s (%s) %s %s/%s", release(), commit(info.Settings), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// commit is what a program was built from.
+func commit(settings []debug.BuildSetting) string {
+	built := map[string]string{}
+	for _, s := range settings {
+		built[s.Key] = s.Value
 	}
-	return strings.Join(append(words, info.GoVersion), " ")
+	revision := built["vcs.revision"]
+	switch {
+	case revision == "":
+		return "commit unknown"
+	case built["vcs.modified"] == "true":
+		return "commit " + revision[:min(12, len(revision))] + ", changed since"
+	}
+	return "commit " + revision[:min(12, len(revision))]
 }
 
 // advance moves a bar on by n bytes.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/audit"
-	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/dedup/durable"
 	"github.com/dicomesh/dicomesh/dedup/index"
 	"github.com/dicomesh/dicomesh/dedup/verify"
@@ -54,7 +54,7 @@ Examples:
 func (c *verifyCommand) Run(ctx context.Context, t *terminal) error {
 	tree, err := durable.OpenOS(c.Tree)
 	if err != nil {
-		return fault{code: exitUsage, err: err, next: "name the folder of an archive with --tree DIR"}
+		return fault{code: exitUsage, err: err, next: "name the folder of an archive, which this user may read, with --tree DIR"}
 	}
 	defer tree.Close()
 	state, err := c.state(ctx, t)
@@ -125,13 +125,13 @@ func (c *verifyCommand) check(ctx context.Context, checker *verify.Checker, tree
 	if c.Study == "" {
 		return checker.Run(ctx, say.finding)
 	}
-	uid, err := dedup.ParseUID(c.Study)
+	uid, err := studyUID("--study", c.Study)
 	if err != nil {
-		return verify.Summary{}, fault{code: exitUsage, err: fmt.Errorf("--study: %w", err), next: "see: dicomesh verify --help"}
+		return verify.Summary{}, err
 	}
 	summary, err := checker.Study(ctx, uid, say.finding)
 	if err == nil && summary.Files == 0 && summary.Faults() == 0 {
-		err = fault{code: exitUsage, err: fmt.Errorf("the archive has no study %s", uid), next: "see which there are with: dicomesh verify --tree DIR -v"}
+		err = fault{code: exitFault, err: fmt.Errorf("there is no study %s in %s", uid, c.Tree), next: "leave --study out for all studies"}
 	}
 	return summary, err
 }
@@ -154,7 +154,7 @@ func (c *verifyCommand) state(ctx context.Context, t *terminal) (*index.Index, e
 	case errors.Is(err, durable.ErrLocked):
 		return nil, fault{code: exitFault, err: errors.New("another process has the state folder, and keeps the index itself"), next: "leave --index out"}
 	case err != nil:
-		return nil, fault{code: exitFault, err: err, next: "name the state folder with --state DIR"}
+		return nil, fault{code: exitFault, err: err, next: cmp.Or(remedy(err), "name the state folder with --state DIR")}
 	}
 	if state.SetAside != nil {
 		t.log.Warn("the index could not be used; it is only a cache", "error", state.SetAside)

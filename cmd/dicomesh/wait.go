@@ -38,6 +38,11 @@ func (c *waitCommand) Run(ctx context.Context, t *terminal) error {
 	if !c.Whole && !c.Level && !c.Settled {
 		return fault{code: exitUsage, err: errors.New("say what to wait for: --whole, --level or --settled"), next: "see: dicomesh wait --help"}
 	}
+	if c.Study != "" {
+		if _, err := studyUID("--study", c.Study); err != nil {
+			return err
+		}
+	}
 	client, err := c.client()
 	if err != nil {
 		return err

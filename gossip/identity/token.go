@@ -49,10 +49,12 @@ type Permit struct {
 
 // limits of tokens
 const (
-	maxTTL      = 30 * 24 * time.Hour
 	maxTokens   = 256
 	tokenPrefix = "dicomesh-join-"
 )
+
+// MaxTTL is how long a token is valid at most.
+const MaxTTL = 30 * 24 * time.Hour
 
 // ErrToken says that a word is no token.
 var ErrToken = errors.New("not a join token")
@@ -92,8 +94,8 @@ func (i *Identity) checkPermit(p Permit) (roster.Site, error) {
 		return self, ErrNoOperator
 	case self.DialOnly():
 		return self, errors.New("this site can only dial out, so nobody can join through it: make the token at a site that others can dial")
-	case p.TTL <= 0 || p.TTL > maxTTL:
-		return self, fmt.Errorf("a token is valid for up to %v, not %v", maxTTL, p.TTL)
+	case p.TTL <= 0 || p.TTL > MaxTTL:
+		return self, fmt.Errorf("a token is valid for up to %v, not %v", MaxTTL, p.TTL)
 	}
 	if _, err := roster.ParseRole(string(p.Role)); err != nil {
 		return self, err

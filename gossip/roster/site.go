@@ -104,7 +104,7 @@ func CheckName(name string) error {
 func CheckAddress(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("address %.80q: %w", address, err)
+		return fmt.Errorf("address %.80q: a port is missing, or has no colon before it: write host:port", address)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
 		return fmt.Errorf("address %.80q: the port must be a number from 1 to 65535", address)

@@ -29,22 +29,25 @@ type KeyPair struct {
 	failed error
 }
 
-// OpenKeyPair reads PEM files; clients names the authorities whose certificates are taken of who calls, "" none.
+// ErrFiles says that the PEM files of a port cannot be used.
+var ErrFiles = errors.New("the TLS files cannot be used")
+
+// OpenKeyPair reads PEM files, or says which cannot be used (ErrFiles); clients names the authorities whose certificates are taken of who calls, "" none.
 func OpenKeyPair(certificate, key, clients string) (*KeyPair, error) {
 	c := &KeyPair{certificate: certificate, key: key}
 	if _, err := c.current(); err != nil {
-		return nil, fmt.Errorf("http.tls.certificate: %w", err)
+		return nil, fmt.Errorf("%w: certificate and key: %w", ErrFiles, err)
 	}
 	if clients == "" {
 		return c, nil
 	}
 	text, err := os.ReadFile(clients)
 	if err != nil {
-		return nil, fmt.Errorf("http.tls.clients: %w", err)
+		return nil, fmt.Errorf("%w: clients: %w", ErrFiles, err)
 	}
 	c.clients = x509.NewCertPool()
 	if !c.clients.AppendCertsFromPEM(text) {
-		return nil, errors.New("http.tls.clients: " + clients + " has no certificate in PEM form")
+		return nil, fmt.Errorf("%w: clients: %s has no certificate in PEM form", ErrFiles, clients)
 	}
 	return c, nil
 }

@@ -82,7 +82,8 @@ func (s *site) listen(address string) (net.PacketConn, error) {
 	}
 	port, err := s.config.Machine.Port(address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, refuse("UDP %s is taken by another program: name another address with --listen, or listen in config.yaml; other sites have to know it", address)
+		return nil, refuse("stop that program, or name another address with --listen, or listen in config.yaml; other sites have to know it",
+			"UDP %s is taken by another program", address)
 	}
 	return port, err
 }

@@ -72,16 +72,16 @@ func judge(f found, loss Loss, fresh Mark) (plan, error) {
 	case f.state != nil && loss == TreeLost:
 		return plan{mark: *f.state, tree: true, said: "the tree was lost: this one is the site's from now on"}, nil
 	case f.state != nil:
-		return plan{}, refuse("the state is that of site %s, but the tree has no marker of it (%s): the file system that holds the tree is probably not mounted. "+
-			"Mount it and start again. Only if the tree is lost for good: dicomesh agent --accept-loss tree", f.state.Site, treeMark)
+		return plan{}, refuse("mount it and start again. Only if the tree is lost for good: dicomesh agent --accept-loss tree",
+			"the state is that of site %s, but the tree has no marker of it (%s): the file system that holds the tree is probably not mounted", f.state.Site, treeMark)
 	case f.tree != nil && loss == StateLost:
 		return plan{mark: *f.tree, state: true, said: "the state was lost: it is begun anew, and files of other writers cannot be checked against what they were"}, nil
 	case f.tree != nil:
-		return plan{}, refuse("the tree is that of site %s, but there is no state of it (%s): it is lost, or lies elsewhere. Put it back from a backup, or name it with "+
-			"paths.state in config.yaml. Only if it is lost for good: dicomesh agent --accept-loss state", f.tree.Site, stateMark)
+		return plan{}, refuse("put it back from a backup, or name it with paths.state in config.yaml. Only if it is lost for good: dicomesh agent --accept-loss state",
+			"the tree is that of site %s, but there is no state of it (%s): it is lost, or lies elsewhere", f.tree.Site, stateMark)
 	case f.known && !f.archive:
-		return plan{}, refuse("the state knows studies, but the tree has none: the file system that holds the tree is probably not mounted. Mount it and start again. " +
-			"If the state is of another tree, put it away")
+		return plan{}, refuse("mount it and start again. If the state is of another tree, put it away",
+			"the state knows studies, but the tree has none: the file system that holds the tree is probably not mounted")
 	}
 	p := plan{mark: fresh, tree: true, state: true}
 	if f.archive {
@@ -97,9 +97,9 @@ func named(f found, loss Loss, fresh Mark, state durable.FS) (plan, error) {
 	switch {
 	case errors.Is(err, identity.ErrNone):
 		if f.tree != nil && f.tree.Member && f.state == nil {
-			return plan{}, refuse("the tree is that of site %s, a member of cluster %s, but there is no state of it (%s), in which its keys are: put it back from a backup, or name it with "+
-				"paths.state in config.yaml. Only if it is lost for good: another site takes this one out of the cluster (dicomesh remove %s) and makes a token (dicomesh token); join "+
-				"with that here, under another name (dicomesh join), and start again with --accept-loss state", f.tree.Site, f.tree.Cluster, stateMark, f.tree.Site)
+			return plan{}, refuse("put it back from a backup, or name it with paths.state in config.yaml. Only if it is lost for good: another site takes this one out of the cluster "+
+				"(dicomesh remove "+f.tree.Site+") and makes a token (dicomesh token); join with that here, under another name (dicomesh join), and start again with --accept-loss state",
+				"the tree is that of site %s, a member of cluster %s, but there is no state of it (%s), in which its keys are", f.tree.Site, f.tree.Cluster, stateMark)
 		}
 		return judge(f, loss, fresh)
 	case err != nil:
@@ -120,8 +120,8 @@ func named(f found, loss Loss, fresh Mark, state durable.FS) (plan, error) {
 // both is the usual case: a site that has run before.
 func both(tree, state Mark) (plan, error) {
 	if tree.ID != state.ID {
-		return plan{}, refuse("the tree is that of site %s of cluster %s (%s), the state that of site %s of cluster %s (%s): they do not belong together. "+
-			"Look at paths.tree and paths.state in config.yaml", tree.Site, tree.Cluster, tree.ID, state.Site, state.Cluster, state.ID)
+		return plan{}, refuse("look at paths.tree and paths.state in config.yaml, or at what was mounted or put back there",
+			"the tree is that of site %s of cluster %s (%s), the state that of site %s of cluster %s (%s): they do not belong together", tree.Site, tree.Cluster, tree.ID, state.Site, state.Cluster, state.ID)
 	}
 	return plan{mark: state.done(), state: state.Begun}, nil
 }
@@ -132,8 +132,14 @@ func (m Mark) done() Mark {
 	return m
 }
 
-func refuse(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrRefused, fmt.Sprintf(format, args...))
+// Refusal is why a site does not start as it is, and what its operator has to do before it can. It is an ErrRefused.
+type Refusal struct{ What, Next string }
+
+func (r Refusal) Error() string { return r.What + "; " + r.Next }
+func (r Refusal) Unwrap() error { return ErrRefused }
+
+func refuse(next, format string, args ...any) error {
+	return Refusal{What: fmt.Sprintf(format, args...), Next: next}
 }
 
 // readMark reads a mark; nil if there is none. A mark that cannot be read is never taken for one that is not there.
@@ -153,9 +159,9 @@ func readMark(fsys durable.Reader, name string) (*Mark, error) {
 	var m Mark
 	switch err := json.Unmarshal(text, &m); {
 	case err != nil || m.Site == "" || m.ID == "":
-		return nil, refuse("the marker %s is damaged: put it back from a backup; the tree's and the state's are equal", name)
+		return nil, refuse("put it back from a backup, or copy the other one: the tree's and the state's are equal", "the marker %s is damaged", name)
 	case m.Version > markVersion:
-		return nil, refuse("the marker %s was written by a newer dicomesh (version %d): use that one", name, m.Version)
+		return nil, refuse("use that one, or a newer one still", "the marker %s was written by a newer dicomesh (version %d)", name, m.Version)
 	}
 	return &m, nil
 }

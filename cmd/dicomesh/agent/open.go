@@ -118,7 +118,7 @@ func (s *site) closing(c func() error) { s.closers = append(s.closers, c) }
 func (s *site) openState(ctx context.Context) error {
 	x, err := index.Open(ctx, s.config.Paths.State)
 	if errors.Is(err, durable.ErrLocked) {
-		return refuse("an agent runs on %s already: dicomesh status tells how it is", s.config.Paths.State)
+		return refuse("see how it is: dicomesh status; or name another folder with --data DIR", "an agent runs on %s already", s.config.Paths.State)
 	}
 	if err != nil {
 		return fmt.Errorf("open the state: %w", err)
@@ -300,7 +300,7 @@ func (s *site) openDoors(ctx context.Context) error {
 	}
 	s.doors, s.address, err = s.config.Machine.Doors(c)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return refuse("%s is taken by another program: name another address with --http or http.address in config.yaml; port 0 takes a free one", c.Address)
+		return refuse("name another address with --http, or http.address in config.yaml; port 0 takes a free one", "%s is taken by another program", c.Address)
 	}
 	return err
 }

@@ -33,7 +33,7 @@ func Others(tree durable.Reader, state string) (Membership, error) {
 		return of.read(folder, m)
 	}
 	if !errors.Is(err, fs.ErrNotExist) || m != nil && m.Member {
-		return of, refuse("the tree is that of site %s of cluster %s, and its roster cannot be read (%v)", of.Site, of.Cluster, err)
+		return of, refuse("name the state folder, and read it as the user who owns it", "the tree is that of site %s of cluster %s, and its roster cannot be read (%v)", of.Site, of.Cluster, err)
 	}
 	return of, nil
 }
@@ -45,7 +45,7 @@ func (of Membership) read(state durable.FS, m *Mark) (Membership, error) {
 	case errors.Is(err, identity.ErrNone) && (m == nil || !m.Member):
 		return of, nil
 	case err != nil:
-		return of, refuse("the tree is that of site %s of cluster %s, and its roster cannot be read (%v)", of.Site, of.Cluster, err)
+		return of, refuse("name the state folder, and read it as the user who owns it", "the tree is that of site %s of cluster %s, and its roster cannot be read (%v)", of.Site, of.Cluster, err)
 	}
 	of.Cluster, of.Site = cluster, site
 	for _, s := range r.Sites() {

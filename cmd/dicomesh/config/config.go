@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -202,6 +203,7 @@ func (c *Config) place(data string) error {
 // Check says everything that is wrong with the values, each with its key.
 func (c *Config) Check() error {
 	return errors.Join(
+		checkListen(c.Listen),
 		c.HTTP.check(),
 		c.Paths.check(),
 		oneOf("log.format", c.Log.Format, "text", "json"),
@@ -214,6 +216,15 @@ func (c *Config) Check() error {
 		atLeast("regen.workers", c.Regen.Workers, 1), atLeast("current.max_size", c.Current.MaxSize, 0), atLeast("current.keep", c.Current.Keep, 0),
 		atLeast("disk.watermark", c.Disk.Watermark, c.Disk.Floor), atLeast("disk.watermark_percent", c.Disk.WatermarkPercent, 0), atLeast("disk.floor", c.Disk.Floor, 0),
 	)
+}
+
+// checkListen holds that the address for other sites is one.
+func checkListen(address string) error {
+	_, port, ok := cutPort(address)
+	if _, err := strconv.ParseUint(port, 10, 16); !ok || err != nil {
+		return fmt.Errorf("listen: %q is no address: write :port or host:port, as :8730", address)
+	}
+	return nil
 }
 
 // cutPort splits host:port, where the host may be in brackets.

@@ -5,22 +5,23 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
 // check refuses what would let others see patients' images without having to say who they are.
 func (h HTTP) check() error {
 	return errors.Join(h.checkAddress(), h.checkTLS(), oneOf("http.access", h.Access, Open, Required),
-		oneOf("http.study_names", h.StudyNames, Short, UID), checkOrigins(h.Origins))
+		oneOf("http.study_names", h.StudyNames, Short, UID), h.checkOrigins())
 }
 
 // checkAddress holds that an address that others on the network reach has TLS and asks who they are. What is missing is said all at once.
 func (h HTTP) checkAddress() error {
-	host, _, ok := cutPort(h.Address)
-	if !ok {
-		return fmt.Errorf("http.address: %q is no address: write host:port, as 127.0.0.1:8730", h.Address)
-	}
-	if addr, err := netip.ParseAddr(host); host == "localhost" || err == nil && addr.IsLoopback() {
+	local, err := Local(h.Address)
+	switch {
+	case err != nil:
+		return fmt.Errorf("http.address: %w", err)
+	case local:
 		return nil
 	}
 	var missing []string
@@ -37,6 +38,19 @@ func (h HTTP) checkAddress() error {
 		"or leave it on 127.0.0.1 and put a reverse proxy with TLS and passwords before it (its name goes into http.hosts)", h.Address, strings.Join(missing, ", and "))
 }
 
+// Local reports whether an address, as host:port, is reached from this machine alone. The error says what is wrong with it.
+func Local(address string) (bool, error) {
+	host, port, ok := cutPort(address)
+	if !ok {
+		return false, fmt.Errorf("%q is no address: write host:port, as 127.0.0.1:8730", address)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return false, fmt.Errorf("%q is no address: its port is a number up to 65535, or 0 for a free one", address)
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback(), nil
+}
+
 func (h HTTP) checkTLS() error {
 	t := h.TLS
 	switch {
@@ -50,12 +64,20 @@ func (h HTTP) checkTLS() error {
 	return nil
 }
 
-func checkOrigins(origins []string) error {
+// CheckOrigins says which of these is no origin of web pages.
+func CheckOrigins(origins []string) error {
 	for _, o := range origins {
 		u, err := url.Parse(o)
 		if o != "*" && (err != nil || u.Scheme == "" || u.Host == "" || o != u.Scheme+"://"+u.Host) {
-			return fmt.Errorf("http.origins: %q is no origin: write it as https://viewer.example.org, without a path, or * for all", o)
+			return fmt.Errorf("%q is no origin: write it as https://viewer.example.org, without a path, or * for all", o)
 		}
+	}
+	return nil
+}
+
+func (h HTTP) checkOrigins() error {
+	if err := CheckOrigins(h.Origins); err != nil {
+		return fmt.Errorf("http.origins: %w", err)
 	}
 	return nil
 }

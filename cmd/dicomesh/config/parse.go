@@ -16,7 +16,11 @@ import (
 func (c *Config) Parse(name string, text []byte) error {
 	var document yaml.Node
 	if err := yaml.Unmarshal(text, &document); err != nil {
-		return fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
+		hint := ""
+		if strings.Contains("\n"+string(text), "\n\t") {
+			hint = ": YAML is indented by spaces, and never by tabs"
+		}
+		return fmt.Errorf("%s: %s%s", name, strings.TrimPrefix(err.Error(), "yaml: "), hint)
 	}
 	if len(document.Content) == 0 {
 		return nil // an empty file, or one of comments alone

@@ -60,6 +60,9 @@ var (
 	ErrExpired = errors.New("this token has expired")
 )
 
+// ErrPermit says that a token is asked for that cannot be.
+var ErrPermit = errors.New("no such token can be made")
+
 // ErrTaken says that there is a token of that name.
 var ErrTaken = errors.New("there is a token of that name already")
 
@@ -82,13 +85,13 @@ type Permit struct {
 	Now  time.Time
 }
 
-// Add makes a token and keeps what is to be kept of it, durably. The text is nowhere else: who loses it makes another one. ErrTaken.
+// Add makes a token and keeps what is to be kept of it, durably. The text is nowhere else: who loses it makes another one. ErrPermit, ErrTaken.
 func Add(state durable.FS, p Permit) (token string, err error) {
 	switch {
 	case !names.MatchString(p.Name):
-		return "", fmt.Errorf("%q is no name for a token: use up to 64 letters, digits, and . _ @ -", p.Name)
+		return "", fmt.Errorf("%w: %q is no name for one: use up to 64 letters, digits, and . _ @ -", ErrPermit, p.Name)
 	case p.TTL <= 0:
-		return "", fmt.Errorf("a token that is valid for %v opens nothing", p.TTL)
+		return "", fmt.Errorf("%w: one that is valid for %v opens nothing", ErrPermit, p.TTL)
 	}
 	all, err := List(state)
 	if err != nil {

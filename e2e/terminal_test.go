@@ -1,0 +1,97 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// escapes are what moves a terminal's cursor or gives it a colour, and colours those alone.
+var (
+	escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[a-zA-Z]|\r[^\n]`)
+	colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+)
+
+// TestTerminal types commands at a terminal and elsewhere: colours are for a terminal that shows them and for people who want them, bars for a terminal alone, and what is read by programs or
+// kept in a file is plain lines.
+func TestTerminal(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("script"); err != nil {
+		missing(t, "script")
+	}
+	dir := t.TempDir()
+	spoken(t, dir, false, "dicomesh sample --out samples --size 256 --studies 6 --instances 16")
+	const ingest, wrong = "rm -rf archive; dicomesh ingest --tree archive samples", "dicomesh verify --tree nowhere"
+
+	if out := spoken(t, dir, false, ingest); escapes.MatchString(out) || !strings.HasSuffix(out, " 0 refused\n") {
+		t.Errorf("not at a terminal: %q", out)
+	}
+	if out := spoken(t, dir, true, ingest); !escapes.MatchString(out) || !strings.Contains(out, "ingesting") || !strings.Contains(out, " 0 refused") {
+		t.Errorf("at a terminal there is no bar: %q", out)
+	}
+	if out := spoken(t, dir, true, "export TERM=dumb; "+ingest); escapes.MatchString(out) || !strings.Contains(out, " 0 refused") {
+		t.Errorf("at a terminal that shows nothing but letters: %q", out)
+	}
+	for _, c := range []struct {
+		set      string
+		terminal bool
+		coloured bool
+	}{{"", true, true}, {"export NO_COLOR=1;", true, false}, {"export TERM=dumb;", true, false}, {"", false, false}} {
+		if out := spoken(t, dir, c.terminal, c.set+wrong); colours.MatchString(out) != c.coloured || !strings.Contains(out, "nowhere is not there") {
+			t.Errorf("%q, at a terminal: %v: %q", c.set, c.terminal, out)
+		}
+	}
+}
+
+// spoken types a command at a terminal of 80 columns, or where there is none, and returns all that is said. How it ends is not looked at.
+func spoken(t *testing.T, dir string, terminal bool, command string) string {
+	t.Helper()
+	c := exec.Command("bash", "-c", command)
+	if terminal {
+		c = exec.Command("script", "-qec", "stty cols 80; "+command, filepath.Join(t.TempDir(), "typescript"))
+	}
+	c.Dir, c.Env = dir, append(os.Environ(), "PATH="+path(), "HOME="+dir, "TERM=xterm", "SHELL=/bin/bash", "NO_COLOR=")
+	out, err := c.CombinedOutput()
+	if err != nil && c.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(out), "\r\n", "\n")
+}
+
+// TestVersion holds that a report of a fault can say what runs: release, commit, Go and platform.
+func TestVersion(t *testing.T) {
+	out, code := dicomesh(t, "--version")
+	if code != 0 || !regexp.MustCompile(`^dicomesh \S+ \(commit ([0-9a-f]{12}(, changed since)?|unknown)\) go1\.\d+\S* linux/\w+\n$`).MatchString(out) {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
+// TestColumns holds that the tables of commands that need no agent fit 80 columns, with UIDs and names as long as they may be.
+func TestColumns(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	long := strings.Repeat("a", 64)
+	for _, command := range []string{
+		"dicomesh sample --out samples --size 32 --instances 2",
+		"dicomesh ingest --tree archive samples",
+		"dicomesh ingest --tree archive -v samples/*/*",
+		"dicomesh verify --tree archive --deep -v",
+		"dicomesh combine --tree archive -n",
+		"dicomesh combine --tree archive",
+		"dicomesh gc --tree archive -n",
+		"dicomesh export --tree archive --out out",
+		"dicomesh regen --tree archive --current current",
+		"dicomesh access add --data site " + long + " >/dev/null; dicomesh access list --data site",
+	} {
+		for _, line := range regexp.MustCompile(`[\r\n]+`).Split(spoken(t, dir, true, command), -1) {
+			line = colours.ReplaceAllString(line, "")
+			if n := utf8.RuneCountInString(line); n > 80 && len(strings.Fields(line)) > 1 { // a path alone is not cut
+				t.Errorf("%s: %d columns: %s", command, n, line)
+			}
+		}
+	}
+}

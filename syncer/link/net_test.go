@@ -164,6 +164,18 @@ func (s *testSite) told(kind EventKind) []string {
 	return all
 }
 
+// rivals are the names that those who were refused claimed with another key, "" for each who did not.
+func (s *testSite) rivals() (all []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.events {
+		if e.Kind == Refused {
+			all = append(all, e.Rival)
+		}
+	}
+	return all
+}
+
 func (s *testSite) got(packet string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,6 +46,13 @@ func TestStrangers(t *testing.T) {
 				pass(10 * time.Second)
 				if said := strings.Join(a.told(Refused), "\n"); !strings.Contains(said, c.says) {
 					t.Errorf("said: %s", said)
+				}
+				rival := ""
+				if c.says == "known with another key" {
+					rival = strings.TrimPrefix(c.uri, "dicomesh://test/")
+				}
+				if got := a.rivals(); len(got) == 0 || slices.ContainsFunc(got, func(name string) bool { return name != rival }) {
+					t.Errorf("who claims a name with another key: %q, want %q", got, rival)
 				}
 				if a.link("b").Up || a.link("c").Up || b.link("a").Up || len(b.told(Up)) > 0 || a.link("b").Received > 0 {
 					t.Error("a link is up")

@@ -47,6 +47,28 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
+// TestTerminalWatch looks at a running site: states have colours at a terminal, --watch begins with an empty screen there, and elsewhere says the same again and again.
+func TestTerminalWatch(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, quick)
+	s.start()
+	const whole = "\x1b[32mwhole\x1b[0m"
+	status := "dicomesh status --data " + s.dir
+	if out := spoken(t, s.dir, true, status); !strings.Contains(out, whole) {
+		t.Errorf("at a terminal: %q", out)
+	}
+	if out := spoken(t, s.dir, true, "export NO_COLOR=1;"+status); escapes.MatchString(out) || !strings.Contains(out, " is whole since ") {
+		t.Errorf("without colours: %q", out)
+	}
+	if out := spoken(t, s.dir, true, "timeout -s INT 5 "+status+" --watch"); !strings.Contains(out, "\x1b[2J") || !strings.Contains(out, whole) {
+		t.Errorf("watched: %q", out)
+	}
+	if out := spoken(t, s.dir, false, status+" --watch | grep -m 3 -o ' is whole since '"); escapes.MatchString(out) || strings.Count(out, "whole") != 3 {
+		t.Errorf("watched by a program: %q", out)
+	}
+	s.stop()
+}
+
 // spoken types a command at a terminal of 80 columns, or where there is none, and returns all that is said. How it ends is not looked at.
 func spoken(t *testing.T, dir string, terminal bool, command string) string {
 	t.Helper()

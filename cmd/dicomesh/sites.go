@@ -52,7 +52,7 @@ func printSites(t *terminal, own string, sites []admin.Site) {
 	list := t.table("SITE", "ROLE", "STATE", "LAST HEARD", "LACKS")
 	narrow(list, t.columns(), len("standby"), 15, len("599 min ago"), 20)
 	for _, site := range sites {
-		list.AppendRow([]any{site.Name, site.Role, site.State, heardWords(own, site), lacksWords(own, site)})
+		list.AppendRow([]any{site.Name, site.Role, t.paintState(site.State), heardWords(own, site), lacksWords(own, site)})
 	}
 	list.Render()
 }

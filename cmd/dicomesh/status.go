@@ -53,7 +53,8 @@ func (c *statusCommand) Run(ctx context.Context, t *terminal) error {
 // printStatus prints a status for people, in lines of 80 columns where names allow.
 func printStatus(t *terminal, s admin.Status) error {
 	columns := t.columns()
-	fmt.Fprintln(t.out, flow(fmt.Sprintf("%s is %s since %s", s.Site, s.State, s.Since.Local().Format(time.DateTime)), columns, ""))
+	head := flow(fmt.Sprintf("%s is %s since %s", s.Site, s.State, s.Since.Local().Format(time.DateTime)), columns, "")
+	fmt.Fprintln(t.out, strings.Replace(head, s.State+" since", t.paintState(s.State)+" since", 1))
 	for _, line := range []struct{ name, text string }{
 		{"agent", unless(s.Agent, admin.Running)}, {"reason", s.Reason}, {"cluster", s.Cluster}, {"tree", s.Watch.Unreachable}, {"studies", studyWords(s.Studies)}, {"inbox", inboxWords(s.Inbox)},
 		{"lists", combinedWords(s.Combining)},

@@ -64,7 +64,7 @@ func (a asking) list(ctx context.Context, t *terminal, how showing, state string
 				if how.JSON {
 					err = t.encode(row)
 				} else {
-					_, err = io.WriteString(t.out, rowText(row, t.width(), state))
+					_, err = io.WriteString(t.out, t.paintState(row.State)+strings.TrimPrefix(rowText(row, t.width(), state), row.State))
 				}
 				if err != nil {
 					return err

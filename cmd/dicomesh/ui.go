@@ -95,11 +95,10 @@ func coloured() bool { return os.Getenv("NO_COLOR") == "" && capable() }
 
 // The colours, by what they say. Nothing is said by its colour alone.
 const (
-	good   = "\x1b[32m"
-	odd    = "\x1b[33m"
-	bad    = "\x1b[31m"
-	strong = "\x1b[1m"
-	plain  = "\x1b[0m"
+	good  = "\x1b[32m"
+	odd   = "\x1b[33m"
+	bad   = "\x1b[31m"
+	plain = "\x1b[0m"
 )
 
 // paint gives a text a colour, on a terminal that shows them.
@@ -113,11 +112,11 @@ func (t *terminal) paint(colour, text string) string {
 // paintState gives the word for a state of the cluster, a site or a study its colour.
 func (t *terminal) paintState(word string) string {
 	switch word {
-	case "whole", "up", "settled", "level":
+	case "whole", "up", "settled":
 		return t.paint(good, word)
-	case "partial", "held", "syncing", "suspected", "acknowledged":
+	case "partial", "held", "syncing":
 		return t.paint(odd, word)
-	case "split", "missing", "incomplete", "conflict", "down", "dead":
+	case "split", "incomplete", "conflict", "down":
 		return t.paint(bad, word)
 	}
 	return word

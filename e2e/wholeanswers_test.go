@@ -56,6 +56,7 @@ func TestWholeAnswers(t *testing.T) {
 	b.run()
 	eventually(t, 30*time.Second, "b has it", func() bool { return b.knows(second).Instances == 2 })
 	a.says(0, `^$`, "wait", "--level", "--study", second, "--timeout", "60s") // nobody waits for c
+	a.says(0, `^$`, "wait", "--whole", "--level", "--timeout", "60s")
 	c.net.mend()
 	c.within(time.Minute, 2)
 	a.says(0, `^$`, "wait", "--whole", "--level", "--settled", "--timeout", "60s")

@@ -291,6 +291,10 @@ func TestWait(t *testing.T) {
 	}{
 		{"not whole", Condition{Whole: true}, func(s *Status) { s.State, s.Reason = "split", "a -> c: no answer" }, "the cluster is split: a -> c: no answer"},
 		{"not level", Condition{Level: true}, func(s *Status) { s.Sites[0].Lag.Studies = 3 }, "north lacks something of 3 studies"},
+		{"not level, and another one that nobody waits for", Condition{Level: true}, func(s *Status) {
+			s.Sites[0].Lag.Studies = 3
+			s.Sites = append(s.Sites, Site{Name: "gone", Waived: true, Lag: Lag{Studies: 5}})
+		}, "north lacks something of 3 studies"},
 		{"not compared", Condition{Level: true}, func(s *Status) { s.Sites[0].NotLevel = "there is no way to ask it what it holds" }, "north: there is no way to ask it what it holds"},
 		{"not taken", Condition{Settled: true}, func(s *Status) { s.Inbox = Inbox{Waiting: 4, Paused: "no room"} }, "4 files wait in the inbox: no room"},
 		{"not looked at", Condition{Settled: true}, func(s *Status) { s.Watch.Unseen = 7 }, "7 studies have not been looked at since the start"},

@@ -81,6 +81,7 @@ type Site struct {
 	Lag      Lag     `json:"lag"`
 	// NotLevel is why it is not known to hold the same as this site, of everything; none where it does, or an operator has said that it is down.
 	NotLevel string `json:"not_level,omitempty"`
+	Waived   bool   `json:"waived,omitempty"` // nobody waits for it: an operator has said that it is down
 }
 
 // Link is an expected link of a site to another one.

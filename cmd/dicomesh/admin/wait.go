@@ -91,6 +91,7 @@ func (s Status) wanting(what Condition, words []string) []string {
 	if what.Level {
 		for _, site := range s.Sites {
 			switch n := site.Lag.Studies; {
+			case site.Waived:
 			case n > 0:
 				words = append(words, fmt.Sprintf("%s lacks something of %d studies", site.Name, n))
 			case site.NotLevel != "":

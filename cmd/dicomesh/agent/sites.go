@@ -28,10 +28,10 @@ func (s *site) sites() []admin.Site {
 	if s.mesh == nil {
 		return []admin.Site{{Name: s.mark.Site, Role: "full", State: "up", Links: []admin.Link{}}}
 	}
-	known := s.syncer.Status().Sites
+	known, reached := s.syncer.Status().Sites, reached(s.mark.Site, s.reach.Current().Links)
 	var all []admin.Site
 	for _, x := range s.mesh.Sites() {
-		row := admin.Site{Name: x.Row.Name, Role: string(x.Row.Role), State: stateOf(x, s.config.Machine.Wall()), Links: []admin.Link{}}
+		row := admin.Site{Name: x.Row.Name, Role: string(x.Row.Role), State: stateOf(x, s.config.Machine.Wall(), reached), Links: []admin.Link{}}
 		if x.Self {
 			row.Lag = s.ownLag()
 			all = append(all, row)
@@ -44,7 +44,7 @@ func (s *site) sites() []admin.Site {
 			row.LastSeen = time.Since(heard).Seconds()
 		}
 		row.Lag = s.lag(x.Row.Name, known[x.Row.Name])
-		if x.Row.Counts(s.config.Machine.Wall()) {
+		if row.Waived = !x.Row.Counts(s.config.Machine.Wall()); !row.Waived {
 			row.NotLevel = notLevel(known[x.Row.Name], s.library.Summary())
 		}
 		all = append(all, row)
@@ -65,8 +65,22 @@ func notLevel(known syncer.SiteStatus, mine wire.Summary) string {
 	return ""
 }
 
-// stateOf is how a site is, in a word or a few.
-func stateOf(x mesh.Site, wall time.Time) string {
+// reached are the sites to which links lead that work, from one on.
+func reached(from string, links []reach.Link) map[string]bool {
+	found := map[string]bool{from: true}
+	for more := true; more; {
+		more = false
+		for _, l := range links {
+			if l.Up && found[l.A] != found[l.B] {
+				found[l.A], found[l.B], more = true, true, true
+			}
+		}
+	}
+	return found
+}
+
+// stateOf is how a site is, in a word or a few. That others think it alive is hearsay, which lasts for a while: links must lead to it as well.
+func stateOf(x mesh.Site, wall time.Time, reached map[string]bool) string {
 	switch {
 	case x.Self:
 		return "up"
@@ -74,8 +88,10 @@ func stateOf(x mesh.Site, wall time.Time) string {
 		return fmt.Sprintf("acknowledged down until %s by %s", x.Row.Until.Local().Format(time.DateTime), x.Row.By)
 	case x.Link.Up:
 		return "up"
-	case x.Member.State == gossip.Alive:
+	case x.Member.State == gossip.Alive && reached[x.Row.Name]:
 		return "up, through others"
+	case x.Member.State == gossip.Alive:
+		return "silent"
 	case x.Row.Status == roster.AckDown:
 		return "down, and its acknowledgement is over"
 	}
@@ -229,6 +245,7 @@ func (s *site) holders(known settle.StudyStatus) (all []admin.Holder) {
 	if s.mesh == nil {
 		return nil
 	}
+	reached := reached(s.mark.Site, s.reach.Current().Links)
 	for _, x := range s.mesh.Sites() {
 		if x.Self {
 			continue
@@ -236,7 +253,7 @@ func (s *site) holders(known settle.StudyStatus) (all []admin.Holder) {
 		h := admin.Holder{Site: x.Row.Name}
 		n := slices.IndexFunc(known.Others, func(o settle.SiteReport) bool { return o.Site == h.Site })
 		if n < 0 {
-			h.Waived, h.Why = !x.Row.Counts(s.config.Machine.Wall()), stateOf(x, s.config.Machine.Wall())
+			h.Waived, h.Why = !x.Row.Counts(s.config.Machine.Wall()), stateOf(x, s.config.Machine.Wall(), reached)
 		} else {
 			o := known.Others[n]
 			h.Level, h.Complete, h.Durable = o.Lacking == 0 && o.Leaf == known.Leaf, o.Complete, o.Durable

@@ -55,8 +55,13 @@ func (h *Handler) sendZipped(w http.ResponseWriter, r *http.Request, name string
 	w.Header().Add("Vary", "Accept, Accept-Encoding")
 	w.Header().Set("Cache-Control", forNow)
 	if gzips(r) {
-		w.Header().Set("ETag", `"`+tag+`-gz"`)
+		if fresh(w, r, `"`+tag+`-gz"`) {
+			return nil
+		}
 		w.Header().Set("Content-Encoding", "gzip")
+		if r.Header.Get("Range") == "" { // the library says it of bytes that are not encoded alone, and without it they would go in chunks, by way of a buffer
+			w.Header().Set("Content-Length", strconv.FormatInt(info.Size(), 10))
+		}
 		return sendFile(w, r, f, info.Size())
 	}
 	if fresh(w, r, `"`+tag+`"`) || r.Method == http.MethodHead {

@@ -176,6 +176,9 @@ func TestStaticPaths(t *testing.T) {
 		if must(t, err); !bytes.Equal(got, want) || zipped.Header.Get("Content-Encoding") != "gzip" {
 			t.Errorf("%s: gzipped: %s: %d bytes, want %d", path, zipped.Status, len(got), len(want))
 		}
+		if info, err := s.current.Lstat(name[1:]); err != nil || zipped.Header.Get("Content-Length") != fmt.Sprint(info.Size()) {
+			t.Errorf("%s: gzipped, of %q bytes: %v", path, zipped.Header.Get("Content-Length"), err)
+		}
 		if plain.Header.Get("ETag") == zipped.Header.Get("ETag") || len(plain.Header.Get("ETag")) < 34 {
 			t.Errorf("%s: ETags %s and %s", path, plain.Header.Get("ETag"), zipped.Header.Get("ETag"))
 		}

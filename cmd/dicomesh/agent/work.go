@@ -63,7 +63,7 @@ func (s *site) generate(ctx context.Context, job settle.Job) (settle.Round, erro
 func (s *site) round(ctx context.Context, job settle.Job, into Folder) (settle.Round, error) {
 	g := regen.New(regen.Config{Archive: s.reading, Current: permitted{FS: into, permit: job.Permit}, NoThumbnails: !s.config.Regen.Thumbnails, Memory: s.memory,
 		Share: func(from, to string) error { return s.config.Machine.Share(s.tree, from, into, to) }})
-	r, err := g.Study(ctx, job.Study, time.Now())
+	r, err := g.Study(ctx, job.Study, s.config.Machine.Wall())
 	if err != nil {
 		return settle.Round{}, err
 	}

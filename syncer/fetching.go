@@ -248,6 +248,8 @@ type incoming struct {
 // fits reports whether a file may come whole, and beside those that came before it: the asker says how much it can take, and memory is taken for no more.
 func (in *incoming) fits(h *wire.FileHeader) error {
 	switch {
+	case h.Status == wire.Later && !in.began:
+		return fault("all that was asked for is put off")
 	case h.Status != wire.Here:
 		return nil
 	case h.Size > wholeFile || h.Length > wholeFile+wholeFile/8:

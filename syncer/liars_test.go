@@ -126,6 +126,16 @@ func fetches() map[string]lie {
 			}
 			return nil
 		}),
+		"later, and later": fetched("put off", func(k *talk, f *wire.Fetch) error { return k.say(&wire.FileHeader{Status: wire.Later}) }),
+		"a little now and then": fetched("kept waiting", func(k *talk, f *wire.Fetch) error {
+			<-time.After(700 * time.Millisecond)
+			if err := k.say(here(0, make([]byte, 100))); err != nil {
+				return err
+			}
+			<-time.After(700 * time.Millisecond)
+			_, err := k.Write(make([]byte, 100))
+			return err
+		}),
 		"words of tomorrow without end": fetched("unknown kinds", func(k *talk, f *wire.Fetch) error { return forever(k, []byte{0xFF, 0x01, 1, 0}) }),
 		"never an answer":               fetched("kept waiting", func(k *talk, f *wire.Fetch) error { return silence(k) }),
 		"a byte now and then": fetched("kept waiting", func(k *talk, f *wire.Fetch) error {
@@ -301,6 +311,10 @@ func lyingNeighbour(t *testing.T, l lie) {
 	}
 	liar.look(study(1))
 	honest.look(study(2))
+	lanes := b.syncer.puller.lanes
+	lanes.mu.Lock()
+	lanes.lane("liar").rate = 1e12 // as far as it is known: so patience is all that it has
+	lanes.mu.Unlock()
 	m.link(t.Context(), liar, b)
 	m.link(t.Context(), honest, b)
 	wait(t, func() bool { return b.blames("liar") != "" && b.alike(honest, study(2)) })

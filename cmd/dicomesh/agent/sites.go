@@ -28,10 +28,10 @@ func (s *site) sites() []admin.Site {
 	if s.mesh == nil {
 		return []admin.Site{{Name: s.mark.Site, Role: "full", State: "up", Links: []admin.Link{}}}
 	}
-	known, reached := s.syncer.Status().Sites, reached(s.mark.Site, s.reach.Current().Links)
+	known, near := s.syncer.Status().Sites, reached(s.mark.Site, s.reach.Current().Links)
 	var all []admin.Site
 	for _, x := range s.mesh.Sites() {
-		row := admin.Site{Name: x.Row.Name, Role: string(x.Row.Role), State: stateOf(x, s.config.Machine.Wall(), reached), Links: []admin.Link{}}
+		row := admin.Site{Name: x.Row.Name, Role: string(x.Row.Role), State: stateOf(x, s.config.Machine.Wall(), near), Links: []admin.Link{}}
 		if x.Self {
 			row.Lag = s.ownLag()
 			all = append(all, row)
@@ -245,7 +245,7 @@ func (s *site) holders(known settle.StudyStatus) (all []admin.Holder) {
 	if s.mesh == nil {
 		return nil
 	}
-	reached := reached(s.mark.Site, s.reach.Current().Links)
+	near := reached(s.mark.Site, s.reach.Current().Links)
 	for _, x := range s.mesh.Sites() {
 		if x.Self {
 			continue
@@ -253,7 +253,7 @@ func (s *site) holders(known settle.StudyStatus) (all []admin.Holder) {
 		h := admin.Holder{Site: x.Row.Name}
 		n := slices.IndexFunc(known.Others, func(o settle.SiteReport) bool { return o.Site == h.Site })
 		if n < 0 {
-			h.Waived, h.Why = !x.Row.Counts(s.config.Machine.Wall()), stateOf(x, s.config.Machine.Wall(), reached)
+			h.Waived, h.Why = !x.Row.Counts(s.config.Machine.Wall()), stateOf(x, s.config.Machine.Wall(), near)
 		} else {
 			o := known.Others[n]
 			h.Level, h.Complete, h.Durable = o.Lacking == 0 && o.Leaf == known.Leaf, o.Complete, o.Durable

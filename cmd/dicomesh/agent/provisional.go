@@ -112,7 +112,9 @@ func (p *provisional) begin(study dedup.UID) (Folder, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.over, study)
-	p.has[study] = p.has[study]
+	if !p.has[study] {
+		p.has[study] = false // until its record speaks of it
+	}
 	return tree, nil
 }
 

@@ -345,6 +345,9 @@ func TestAgentForeignFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.event("fault", strings.Repeat("1", 64))
+	if metrics := string(s.get("/metrics")); !regexp.MustCompile(`(?m)^dicomesh_faults_total [1-9]`).MatchString(metrics) {
+		t.Error("the fault is not counted, and no alert is made of it")
+	}
 	silent(s, []string{"DOE", "JOHN", "secret"})
 	for path := range regular(t, s.in("current")) {
 		if text, err := os.ReadFile(path); err != nil || strings.Contains(string(text), "secret") {

@@ -24,7 +24,7 @@ func TestTerminal(t *testing.T) {
 		missing(t, "script")
 	}
 	dir := t.TempDir()
-	spoken(t, dir, false, "dicomesh sample --out samples --size 256 --studies 6 --instances 16")
+	spoken(t, dir, false, "dicomesh sample --out samples --size 128 --studies 1 --series 1 --instances 24")
 	const ingest, wrong = "rm -rf archive; dicomesh ingest --tree archive samples", "dicomesh verify --tree nowhere"
 
 	if out := spoken(t, dir, false, ingest); escapes.MatchString(out) || !strings.HasSuffix(out, " 0 refused\n") {

@@ -231,10 +231,12 @@ async function faultless(step) {
   if (process.env.SCREENSHOT) await picture(step);
 }
 
-// fits holds that nothing is wider than the window.
+// fits holds that nothing is wider than the window, or than the section or dialog that it is in.
 async function fits(size) {
   const over = await page.evaluate(() => {
     const wide = document.documentElement.clientWidth;
+    const narrow = [...document.querySelectorAll('section, dialog[open], dialog[open] > *')].filter((e) => e.scrollWidth > e.clientWidth + 1);
+    if (narrow.length) return narrow.map((e) => `what is in ${e.tagName} ${e.id || e.className}`).join(', ');
     if (document.documentElement.scrollWidth <= wide) return '';
     return [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > wide + 1).slice(0, 5).map((e) => `${e.tagName} ${e.id} ${e.className.baseVal ?? e.className}`).join(', ') || 'something';
   });

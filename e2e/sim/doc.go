@@ -11,14 +11,18 @@
 //	site_test.go       a site: what its disk keeps, its process, starts, crashes, stops, clocks
 //	tree_test.go       its files: written and read again
 //	sync_test.go       how it pulls
+//	seeds.go           where a run begins
 //	settle_test.go     how it publishes and settles
 //	steps_test.go      what may happen to a cluster
 //	judge_test.go      what must be true all the same (PROTOCOL, section 6)
 //	calm_test.go       when all faults have ended: level, settled, and then nothing is written
 //
-// A failure prints the line that replays it:
+// Seeds of a usual run follow from the hash of the tree that is checked out (seeds.go): each change is met by fresh ones, and a red run is had again by checking out that change.
+// So are those of the real tier. The last line that a failure prints replays it:
 //
 //	go test ./e2e/sim -run TestPure -seed N -steps M
+//
+// More of them, wherever they begin, are those of -base N -seeds M.
 //
 // planted/ has mistakes, one a file, and which test catches each.
 //

@@ -38,6 +38,7 @@ func (s *site) flap() {
 			if s.cut[[2]*site{s, o}] = n%2 == 0; s.one(2) {
 				s.cut[[2]*site{o, s}] = n%2 == 0
 			}
+			s.opened()
 		})
 		at += s.between(500*time.Millisecond, 12*time.Second)
 	}
@@ -87,6 +88,28 @@ func (s *site) crashInWrite() {
 		if err != nil && !errors.Is(err, crashfs.ErrCrashed) && !errors.Is(err, fs.ErrNotExist) && !(s.full && durable.IsFull(err)) {
 			s.fail("%s works on study %s: %v", s.name, uid, err)
 		}
+	}
+	s.stop()
+	s.power()
+}
+
+// crashInCombining is a power cut in the middle of combining, or of collecting what was combined: the list is there whole or not at all, and what it stands for is there until it is.
+func (s *site) crashInCombining() {
+	uid := pick(s.world, s.studies)
+	s.disk.fs.Hook = crashfs.CrashAt(s.disk.fs.Ops() + s.rng.IntN(80))
+	c, err := s.combiner().Study(s.Context(), uid)
+	if errors.Is(err, crashfs.ErrCrashed) {
+		s.seen["crash in combining"]++
+	}
+	if c.List != (dedup.FileID{}) && err == nil {
+		s.disk.acked[c.List] = uid
+		_, err = s.combiner().Collect(s.Context(), uid)
+		if errors.Is(err, crashfs.ErrCrashed) {
+			s.seen["crash in collecting"]++
+		}
+	}
+	if err != nil && !errors.Is(err, crashfs.ErrCrashed) && !errors.Is(err, fs.ErrNotExist) && !(s.full && durable.IsFull(err)) {
+		s.fail("%s combines study %s: %v", s.name, uid, err)
 	}
 	s.stop()
 	s.power()
@@ -178,6 +201,7 @@ func (l *life) resume() {
 	}
 	l.say("%s goes on", l.name)
 	l.paused, l.since = false, l.now
+	l.opened()
 	for len(l.frozen) > 0 && !l.paused && !l.over {
 		do := l.frozen[0]
 		l.frozen = l.frozen[1:]
@@ -195,4 +219,5 @@ func (w *world) mend() {
 		}
 		s.life.happen(func() {})
 	}
+	w.opened()
 }

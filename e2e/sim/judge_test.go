@@ -176,11 +176,25 @@ func (l *life) counts(link *link) bool {
 	})
 }
 
+// works reports whether a link can be of use, or nobody asks for it.
+func (w *world) works(l *link) bool {
+	return !l.owed || w.both(l) && l.ends[0].awake() && l.ends[1].awake()
+}
+
+// opened is to be called when something may work again: it may do so for less than the second between two looks, and then was not dead all the time.
+func (w *world) opened() {
+	for _, link := range w.links {
+		if w.works(link) {
+			delete(w.dead, link)
+		}
+	}
+}
+
 // honest holds what all sites say against I7: once a second.
 func (w *world) honest() {
+	w.opened()
 	for _, link := range w.links {
-		if !link.owed || w.both(link) && link.ends[0].awake() && link.ends[1].awake() {
-			delete(w.dead, link)
+		if w.works(link) {
 			continue
 		}
 		since, known := w.dead[link]

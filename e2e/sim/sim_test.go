@@ -27,7 +27,7 @@ var (
 
 // always are the things that a run over all seeds must have met, or it has proved nothing.
 var always = []string{"split", "partial", "whole", "conflict", "variant", "combined", "collected", "held", "disk full", "restored", "suspend", "published", "settled", "refused", "fetched",
-	"one-way", "flap", "crash", "crash in a write", "acknowledged", "returned", "provisional", "not stored", "clock", "exception"}
+	"one-way", "flap", "crash", "crash in a write", "acknowledged", "returned", "provisional", "not stored", "clock", "exception", "crash in combining"}
 
 // Clusters to which all kinds of things happen, each from its seed alone. A failure prints the line that replays it. Seeds are added until everything was met that has to be.
 func TestPure(t *testing.T) {

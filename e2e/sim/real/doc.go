@@ -12,6 +12,7 @@
 //	inbox      is handed files one by one
 //	doors      are the functions behind them: what status, study and studies answer is asked for without HTTP
 //	room       what the scenario says
+//	clocks     the wall clock is what somebody set it to; running time is made
 //
 // The state folder (index, keys, roster, audit log) is a real one. A power cut takes effect on it when the site has ended, which is right after: everything in it that rests on the tree or on the
 // current files is written after an operation of theirs that failed from then on.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -53,6 +54,7 @@ func inWorld(t *testing.T, seed uint64, sites int, f func(w *world)) map[string]
 	t.Helper()
 	seen := map[string]int{}
 	dir := t.TempDir()
+	defer watched(seed)()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, dir: dir, seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), net: linktest.New(linktest.LAN(5*time.Millisecond), seed), cuts: map[[2]string]time.Time{},
 			began: time.Now(), seen: seen, files: map[dedup.FileID]dedup.File{}, must: map[study]bool{}, certain: map[string]bool{}, history: map[string]bool{}}
@@ -69,6 +71,18 @@ func inWorld(t *testing.T, seed uint64, sites int, f func(w *world)) map[string]
 		f(w)
 	})
 	return seen
+}
+
+// longest is what a run may take, by the world outside: a site that does something again and again at once lets no made time pass.
+const longest = 10 * time.Minute
+
+// watched ends the process if what it begins does not end, and shows where it is.
+func watched(seed uint64) (end func()) {
+	late := time.AfterFunc(longest, func() {
+		debug.SetTraceback("all")
+		panic(fmt.Sprintf("seed %d does not end: DICOMESH_SIM_SEED=%d go test ./e2e/sim/real -run TestReal", seed, seed))
+	})
+	return func() { late.Stop() }
 }
 
 // found makes the cluster: the first site founds it, the others join there.

@@ -198,6 +198,9 @@ func TestFits(t *testing.T) {
 			t.Errorf("%s: %d files fit, and not %d", what, n, c.fits)
 		}
 	}
+	if err := (&transfer{}).large(t.Context(), want{ref: sharedValue(1)}, mostFile+1); !errors.Is(err, errFault) {
+		t.Errorf("a file of any size is begun: %v", err)
+	}
 }
 
 // TestDeepLie holds that a neighbour which says that every node of its tree differs, however deep, costs a bounded walk, and that a comparison which found as much as

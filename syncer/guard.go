@@ -29,10 +29,11 @@ func (g *guards) of(site string) *guard {
 }
 
 // The bounds for one neighbour, in seconds of this site's time a second, and how much it may save up. What is said of a study costs a look into the index, a question a few
-// of them, and any message a step of the core. In peace that is a hundredth of this.
+// of them, and any message a step of the core. What a site says while its new index is filled, and
+// asks while it fetches a thousand small studies, comes near to this; in peace it is a hundredth.
 const (
-	hearing, hearingMost     = 0.2, 2
-	answering, answeringMost = 0.5, 10
+	hearing, hearingMost     = 0.5, 2
+	answering, answeringMost = 1, 30
 	step                     = 250 * time.Microsecond
 
 	questions  = 4        // that are answered at a time

@@ -93,9 +93,9 @@ func fetches() map[string]lie {
 		"a length beyond all": fetched("was not to come whole", func(k *talk, f *wire.Fetch) error {
 			return k.say(&wire.FileHeader{Status: wire.Here, Size: 1 << 60, Length: 1 << 60})
 		}),
-		"large files beyond all": fetched("file of 1152921504606846976", func(k *talk, f *wire.Fetch) error {
+		"large files beyond all": fetched("a compressed file of 67108865 bytes", func(k *talk, f *wire.Fetch) error {
 			for i := range f.Files {
-				if err := k.say(&wire.FileHeader{Index: uint64(i), Status: wire.Large, Size: 1 << 60}); err != nil {
+				if err := k.say(&wire.FileHeader{Index: uint64(i), Status: wire.Large, Size: mostCompressed + 1}); err != nil {
 					return err
 				}
 			}

@@ -91,6 +91,31 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
+// A clock that is set back by a day keeps nothing for a day; one that is set back by a little does not take away at once what readers may be under way to.
+func TestRemovedClockSetBack(t *testing.T) {
+	archive, current := crashfs.New(), crashfs.New()
+	put(t, archive, parts(t, small())...)
+	uid, sop := uidOf(t, small().UID()), ""
+	for i := range small().All() {
+		sop = i.SOPInstanceUID()
+	}
+	g := regen.New(regen.Config{Archive: archive, Current: current})
+	round(t, g, uid, noon())
+	remove(t, archive, uid.String(), sop)
+	round(t, g, uid, noon())
+	if res := round(t, g, uid, noon().Add(-time.Minute)); !res.Due.Equal(noon().Add(regen.Grace)) {
+		t.Errorf("set back by a minute: %+v", res)
+	}
+	if res := round(t, g, uid, noon().Add(-24*time.Hour)); !res.Due.IsZero() {
+		t.Errorf("set back by a day: %+v", res)
+	}
+	for name := range contents(t, current) {
+		if strings.Contains(name, sop) {
+			t.Errorf("%s is still there", name)
+		}
+	}
+}
+
 // While an extract is missing nothing is published, and what was stays; when it comes all is there.
 func TestLateExtract(t *testing.T) {
 	archive, current := crashfs.New(), crashfs.New()

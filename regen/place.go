@@ -190,13 +190,14 @@ func (p *place) finish(now time.Time, res *Result) error {
 	return errors.Join(p.show(recordLevel), p.remove(due))
 }
 
-// due are the files whose time is over. The earliest that has to wait longer is in res.
+// due are the files whose time is over, or whose time can never have been: the clock was set back since, and nobody is to wait until it has caught up. The earliest that has to wait
+// longer is in res.
 func (p *place) due(now time.Time, res *Result) (due []string) {
 	for _, name := range sortedKeys(p.record.gone) {
 		at := p.record.gone[name].Add(Grace)
 		if _, there := p.present[name]; !there {
 			delete(p.record.gone, name)
-		} else if !now.Before(at) {
+		} else if !now.Before(at) || at.Sub(now) > 2*Grace {
 			due = append(due, name)
 		} else if res.Due.IsZero() || at.Before(res.Due) {
 			res.Due = at

@@ -209,7 +209,7 @@ func (r rules) keep(s *facts, v view, now time.Duration, out *effect) {
 		}
 	case now < s.retry:
 		s.wake = s.retry
-	case v.wall.Before(s.due):
+	case v.wall.Before(s.due) && s.due.Sub(v.wall) <= farthest:
 		s.wake = now + min(s.due.Sub(v.wall), longMiss) // a clock that is wrong costs a look at it now and then
 	case open:
 		out.job = verify

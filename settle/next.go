@@ -319,6 +319,9 @@ func (r rules) made(s *facts, e event, now time.Duration, out *effect) {
 		return
 	}
 	s.made, s.due = e.round.Leaf, e.round.Due
+	if latest := e.view.wall.Add(farthest); s.due.After(latest) {
+		s.due = latest
+	}
 	still := e.round.Wrote == 0 && !e.round.Changed
 	s.verified = did == verify && still && e.round.Leaf == s.leaf
 	if did == generate || still {

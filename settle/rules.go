@@ -24,6 +24,7 @@ const (
 	othersPoll = 15 * time.Second       // how often others are asked for by who waits for them, should no touch come
 	firstMiss  = 2 * time.Second        // until an incomplete study is looked at again: doubles,
 	longMiss   = 10 * time.Minute       // to this,
+	farthest   = time.Hour              // no round asks to be repeated later than this: if it seems so the clock was set back, and it is done now
 	lastMiss   = 13                     // so many times, some 50 minutes in all. Then it rests until it is touched, or the agent starts again
 	firstRetry = time.Second            // after a failure: doubles,
 	longRetry  = 5 * time.Minute        // to this, and never ends

@@ -21,6 +21,7 @@ import (
 //	record WORD LEAF              what is saved of the study, by this generator (record old WORD LEAF: by another; record none -: nothing)
 //	gate STATE [EPOCH] [SITES]    the gate answers this from now on; a line of its own because nobody may be told:
 //	changed                       ... and the loop noticed
+//	clock D                       somebody sets the wall clock, by D
 //	busy yes|no                   something of it is being ingested
 //	site NAME [leaf=X] [lacking=N] [complete] [durable] [joining] [full]
 //	touch, begin                  begin: the job was taken up; results imply it
@@ -106,6 +107,8 @@ func (s *stage) do(words []string) {
 		}
 	case verb == "busy":
 		s.view.busy = args[0] == "yes"
+	case verb == "clock":
+		s.view.wall = s.view.wall.Add(duration(s.t, args[0]))
 	case verb == "site":
 		s.site(args)
 	case verb == "changed":

@@ -140,6 +140,7 @@ type Diff struct {
 // Difference is a study that two sites hold otherwise.
 type Difference struct {
 	Study   string  `json:"study"`
+	Name    string  `json:"name"` // what the page calls it
 	Here    string  `json:"here"` // nothing, incomplete or complete
 	There   string  `json:"there"`
 	Lacks   bool    `json:"lacks"`   // the other site has not got something that is here, as far as is known

@@ -234,6 +234,9 @@ func (s *Server) diff(w http.ResponseWriter, r *http.Request) {
 		s.failed(w, err)
 		return
 	}
+	for i := range d.Studies {
+		d.Studies[i].Name = s.names.of(d.Studies[i].Study)
+	}
 	answer(w, d)
 }
 

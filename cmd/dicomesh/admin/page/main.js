@@ -159,10 +159,11 @@ function noneYet() {
 }
 
 function counts(n) {
+  const apart = n.provisional > 0 && h('p', { class: 'warn' }, `Of ${count(n.provisional)} readers are shown what was made apart while the cluster was split. It is marked.`);
   const order = ['settled', 'published', 'syncing', 'held', 'incomplete', 'conflict'];
   return [h('p', { class: 'total' }, h('b', {}, count(n.total)), n.total === 1 ? ' study' : ' studies'),
     h('div', { class: 'share', 'aria-hidden': 'true' }, order.filter((k) => n[k] > 0).map((k) => { const part = h('i', { class: k }); part.style.flexGrow = n[k]; return part; })),
-    h('dl', { class: 'states' }, order.map((k) => h('div', { class: n[k] ? `${k} ${tone[k] ?? ''}` : `${k} zero` }, h('dt', {}, h('i', { 'aria-hidden': 'true' }, glyphs[k]), ' ', k), h('dd', {}, count(n[k])))))];
+    h('dl', { class: 'states' }, order.map((k) => h('div', { class: n[k] ? `${k} ${tone[k] ?? ''}` : `${k} zero` }, h('dt', {}, h('i', { 'aria-hidden': 'true' }, glyphs[k]), ' ', k), h('dd', {}, count(n[k]))))), apart];
 }
 
 // rates is how fast a number grew, for each piece of the past.

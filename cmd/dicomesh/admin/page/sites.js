@@ -64,11 +64,14 @@ export function apart(sites, links) {
 // quick is a time there and back.
 export const quick = (rtt) => `${rtt < 0.00095 ? '<\u202f1' : Math.round(rtt * 1000)}\u202fms`;
 
+// lag is what a site has not got of what others have, as far as it is known here.
 function lag(site, unknown) {
-  if (site.self) return h('span', { class: 'quiet' }, 'this site');
-  if (unknown) return h('span', { class: 'state warn' }, h('i', { 'aria-hidden': 'true' }, '?'), ' not known');
-  if (!site.lag.studies) return h('span', { class: 'state good' }, h('i', { 'aria-hidden': 'true' }, '✓'), ' nothing');
-  return h('span', { class: 'state warn' }, h('i', { 'aria-hidden': 'true' }, '▲'), ` ${some(site.lag.studies, 'study', 'studies')}`, site.lag.bytes > 0 && `, ${bytes(site.lag.bytes)}`, site.lag.seconds >= 1 && `, for ${lasting(site.lag.seconds)}`);
+  const said = (tone, sign, ...words) => h('span', { class: `state ${tone}` }, h('i', { 'aria-hidden': 'true' }, sign), ' ', words);
+  const much = () => [some(site.lag.studies, 'study', 'studies'), site.lag.bytes > 0 && `, ${bytes(site.lag.bytes)}`, site.lag.seconds >= 1 && `, for ${lasting(site.lag.seconds)}`];
+  if (site.self) return site.lag.studies ? said('warn', '▲', much()) : h('span', { class: 'quiet' }, 'this site');
+  if (unknown) return said('warn', '?', site.lag.studies ? ['at least ', much()] : 'not known');
+  if (site.lag.studies) return said('warn', '▲', much());
+  return site.not_level ? said('quiet', '↻', 'being compared') : said('good', '✓', 'nothing');
 }
 
 // table lists the sites. open(name) shows one.
@@ -76,7 +79,7 @@ export function table(sites, links, open) {
   const self = sites.find((x) => x.self)?.name;
   const cell = (label, ...content) => h('td', { 'data-label': label }, ...content);
   return h('table', {},
-    h('thead', {}, h('tr', {}, ['Site', 'Role', 'State', 'Differs in', 'Heard', 'Link'].map((t) => h('th', { scope: 'col' }, t)))),
+    h('thead', {}, h('tr', {}, ['Site', 'Role', 'State', 'Lacks', 'Heard', 'Link'].map((t) => h('th', { scope: 'col' }, t)))),
     h('tbody', {}, sites.map((x) => {
       const link = linkTo(links, self, x.name);
       const unknown = !x.linked;
@@ -85,7 +88,7 @@ export function table(sites, links, open) {
         h('th', { scope: 'row' }, h('button', { class: 'plain', 'data-key': `site-${x.name}`, onclick: () => open(x.name) }, x.name)),
         cell('Role', x.role),
         cell('State', h('span', { class: `state ${bad}` }, h('i', { 'aria-hidden': 'true' }, { up: '✓', down: '✕' }[x.up] ?? '–'), ' ', x.state)),
-        cell('Differs in', lag(x, unknown)),
+        cell('Lacks', lag(x, unknown)),
         cell('Heard', x.self ? '' : x.last_seen_s > 0 ? (x.last_seen_s < 5 ? 'now' : `${lasting(x.last_seen_s)} ago`) : 'never'),
         cell('Link', x.self || !link?.connections || link.ab !== 'up' || link.ba !== 'up' ? '' : `${quick(link.rtt)}${link.loss >= 0.001 ? `, ${(link.loss * 100).toFixed(1)}\u202f% lost` : ''}`));
     })));
@@ -122,7 +125,9 @@ export function where(study, silent) {
   const mark = (yes, site, word) => silent.has(site)
     ? h('td', { 'data-label': word }, h('span', { class: 'state warn' }, h('i', { 'aria-hidden': 'true' }, '?'), yes ? ' was so' : ' not known'))
     : h('td', { 'data-label': word }, h('span', { class: `state ${yes ? 'good' : 'bad'}` }, h('i', { 'aria-hidden': 'true' }, yes ? '✓' : '✕'), yes ? ' yes' : ' no'));
+  const why = study.holders.filter((x) => x.why && !silent.has(x.site));
   return [h('p', { class: 'where-words' }, words),
+    why.length > 0 && h('ul', { class: 'paths' }, why.map((x) => h('li', {}, `${x.site}: ${plain(x.why)}`))),
     h('table', { class: 'where-table' }, h('thead', {}, h('tr', {}, ['Site', 'The same as here', 'Complete', 'Durable'].map((t) => h('th', { scope: 'col' }, t)))),
       h('tbody', {}, study.holders.map((x) => h('tr', {}, h('th', { scope: 'row' }, x.site), mark(x.level, x.site, 'The same as here'), mark(x.complete, x.site, 'Complete'), mark(x.durable, x.site, 'Durable')))))];
 }

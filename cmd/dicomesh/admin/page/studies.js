@@ -68,7 +68,7 @@ export class Studies {
 
   // button is a study by its name; it opens the detail. key is its own among those around it.
   button(uid, name, key = `study-${uid}`) {
-    return h('button', { class: this.#byUID ? 'plain uid' : 'plain name', 'data-key': key, onclick: () => this.open(uid) }, this.#byUID || !name ? uid : name);
+    return h('button', { class: this.#byUID || !name ? 'plain uid' : 'plain name', 'data-key': key, onclick: () => this.open(uid) }, this.#byUID || !name ? uid : name);
   }
 
   // open shows one study: where it is.

@@ -13,6 +13,7 @@ import (
 	"github.com/dicomesh/dicomesh/dedup/durable"
 	"github.com/dicomesh/dicomesh/dedup/index"
 	"github.com/dicomesh/dicomesh/e2e/raced"
+	"github.com/dicomesh/dicomesh/syncer/wire"
 )
 
 // counted is the asker's end of a stream: what it said and heard, and how often it had to wait for an answer.
@@ -67,14 +68,18 @@ func libraryOf(t *testing.T, state string) (*Library, *index.Index) {
 	return l, x
 }
 
-// asking has a conversation with a library, as between two sites.
-func asking(t *testing.T, of *Library, ask func(*talk) error) *counted {
+// asking has a conversation with a library, as between two sites. What is noted there of walks is told.
+func asking(t *testing.T, of *Library, ask func(*talk) error, notes ...func([]wire.Key)) *counted {
 	t.Helper()
 	a, b := net.Pipe()
 	var answering sync.WaitGroup
 	answering.Go(func() {
 		defer b.Close()
-		_ = (&answers{catalog: of, archive: of}).queries(t.Context(), newTalk(b), (&guards{sites: map[string]*guard{}}).of("b"))
+		_ = (&answers{catalog: of, archive: of}).queries(t.Context(), newTalk(b), (&guards{sites: map[string]*guard{}}).of("b"), func(keys []wire.Key) {
+			for _, note := range notes {
+				note(keys)
+			}
+		})
 	})
 	c := &counted{Conn: a}
 	if err := ask(newTalk(c)); err != nil {

@@ -46,25 +46,47 @@ func (c *core) search(now time.Time) []effect {
 		if n.said == nil || n.asking || now.Before(n.again) || n.compared && !look {
 			continue
 		}
-		if c.explained(n) {
-			n.uneven, n.vain = time.Time{}, 0
+		if c.explained(n) { // which proves more than any walk
+			n.uneven, n.vain, n.named, n.compared, n.fed = time.Time{}, 0, nil, true, max(n.fed, n.said.Change)
 			continue
 		}
 		if n.uneven.IsZero() {
 			n.uneven = now
 		}
-		if n.compared && (now.Sub(n.uneven) < c.rules.Uneven || n.behind >= c.rules.Known/4) { // there is enough to do, or to wait for
+		if n.compared && n.behind >= c.rules.Known/4 { // there is enough to do, or to wait for
+			continue
+		}
+		fed := n.fed > 0 && n.fed < n.said.Change && n.said.Change-n.fed <= c.rules.FeedMost
+		if len(n.named) == 0 && !c.ready(name, fed, now) {
 			continue
 		}
 		n.asking, n.asked = true, n.said.Change
 		n.round++
-		if n.fed > 0 && n.fed < n.said.Change && n.said.Change-n.fed <= c.rules.FeedMost {
+		if fed && len(n.named) == 0 {
 			out = append(out, feed{name, n.of, n.fed})
 			continue
 		}
-		out = append(out, compare{name})
+		out = append(out, compare{name, n.named})
+		n.named = nil
 	}
 	return out
+}
+
+// ready reports whether it is time to ask a site what differs. Both sites find the roots to differ at one moment, and a walk costs both as much: so of two the one whose name comes first
+// walks, and the other one lets it, and then asks about what was found. A feed is one way only.
+func (c *core) ready(name string, fed bool, now time.Time) bool {
+	n := c.sites[name]
+	var wait time.Duration
+	if n.compared {
+		wait = c.rules.Uneven
+	}
+	if !fed && name < c.self {
+		wait += c.rules.Uneven / 4
+		if now.Sub(n.walks) < c.rules.Uneven {
+			wait = 10 * c.rules.Uneven // nobody asks for as long, who means to come to an end
+		}
+	}
+	return now.Sub(n.uneven) >= wait
 }
 
 // level reports whether two sites hold the same of everything.

@@ -294,8 +294,11 @@ func (x *comparison) items(ctx context.Context, p index.Place, items []wire.Item
 	return nil
 }
 
-// describe asks for the studies that differ.
+// describe asks for the studies that differ. Those that the other site does not have are named too: so it knows what to ask about, and need not walk itself.
 func (x *comparison) describe(ctx context.Context) ([]held, error) {
+	for _, h := range x.differ {
+		x.keys[keyOf(h.mine.UID)] = true
+	}
 	keys := slices.SortedFunc(maps.Keys(x.keys), func(a, b wire.Key) int { return slices.Compare(a[:], b[:]) })
 	for part := range slices.Chunk(keys, wire.MaxNodes) {
 		if err := x.talk.say(&wire.Describe{Keys: part}); err != nil {
@@ -318,6 +321,38 @@ func (x *comparison) describe(ctx context.Context) ([]held, error) {
 	}
 	return x.differ, nil
 }
+
+// askAbout finds what another site holds of the studies with these keys. Of those that it does not tell of it has nothing.
+func askAbout(ctx context.Context, c Catalog, t *talk, keys []wire.Key) ([]held, error) {
+	x := &comparison{catalog: c, talk: t, keys: make(map[wire.Key]bool, len(keys))}
+	for _, k := range keys {
+		x.keys[k] = true
+	}
+	differ, err := x.describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range differ {
+		delete(x.keys, keyOf(h.theirs.UID))
+	}
+	for _, k := range keys {
+		if !x.keys[k] {
+			continue
+		}
+		states, err := c.Below(ctx, placeOfKey(index.Key(k)))
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range states {
+			if keyOf(s.UID) == k {
+				differ = append(differ, held{wire.StudyState{UID: s.UID}, s})
+			}
+		}
+	}
+	return differ, nil
+}
+
+func keyOf(uid dedup.UID) wire.Key { return wire.Key(index.KeyOf(uid)) }
 
 // hearStates reads a whole answer of states, of which there are no more than were asked for.
 func hearStates(t *talk, most int) (states []wire.StudyState, last *wire.States, err error) {

@@ -39,6 +39,8 @@ type neighbour struct {
 	asking   bool          // a comparison or a feed is under way
 	round    uint64        // how many comparisons and feeds have begun
 	asked    uint64        // the number of its last change when that began
+	walks    time.Time     // when it last asked for a part of this site's tree, to compare it with its own
+	named    []wire.Key    // what it found to differ, until it has been asked about it
 	compared bool          // one has come to its end since the link came up
 	differs  [32]byte      // the sum of what it holds less what this site does, over the studies that are known to differ
 	surplus  int           // of them, those that it holds and this site does not, less those the other way round
@@ -178,6 +180,12 @@ func (c *core) handle(e event, now time.Time) []effect {
 		c.note(e, now)
 	case compared:
 		c.ended(e, now)
+	case walked:
+		n := c.site(e.site)
+		n.walks = now
+		if n.named = append(n.named, e.keys...); uint64(len(n.named)) > c.rules.FeedMost {
+			n.named = nil // a walk of this site's own costs no more
+		}
 	case local:
 		c.enter(e, now)
 	case room:
@@ -210,6 +218,7 @@ func (c *core) site(name string) *neighbour {
 func (c *core) lost(site string) {
 	n := c.site(site)
 	n.up, n.far, n.said, n.asking, n.compared, n.uneven, n.again, n.vain = false, false, nil, false, false, time.Time{}, time.Time{}, 0
+	n.walks, n.named = time.Time{}, nil
 	clear(n.claims)
 }
 
@@ -300,6 +309,10 @@ func (c *core) ended(e compared, now time.Time) {
 	n := c.site(e.site)
 	n.asking, n.uneven = false, time.Time{}
 	if !n.up {
+		return
+	}
+	if e.some && e.err == nil { // whether it is all the roots tell: see search
+		n.again = now.Add(c.rules.Uneven / 4)
 		return
 	}
 	if e.err != nil || n.said != nil && !c.explained(n) {

@@ -36,10 +36,16 @@ type (
 	compared struct {
 		site string
 		feed bool
+		some bool   // of a comparison: only of the studies that the other site had found
 		next uint64 // of a feed: what to ask for next time
 		err  error
 		// partial says that a comparison found as much as was asked for, and that there may be more.
 		partial bool
+	}
+	// walked says that a site compares its tree with this one's, or, with the keys of what it has found to differ, that it is through: what they are of need not be found once more.
+	walked struct {
+		site string
+		keys []wire.Key
 	}
 	// local is what this site holds of a study now, and of everything.
 	local struct {
@@ -86,6 +92,7 @@ func (said) event()     {}
 func (holds) event()    {}
 func (claimed) event()  {}
 func (compared) event() {}
+func (walked) event()   {}
 func (local) event()    {}
 func (room) event()     {}
 func (asked) event()    {}
@@ -103,8 +110,11 @@ type (
 		sites   []string
 		message wire.Message
 	}
-	// compare walks the digest trees of this site and another, and answers with holds and compared.
-	compare struct{ site string }
+	// compare walks the digest trees of this site and another, or only asks about the studies that the other one has found by that, and answers with holds and compared.
+	compare struct {
+		site string
+		keys []wire.Key
+	}
 	// feed asks a site for its changes, and answers with holds and compared.
 	feed struct {
 		site, incarnation string

@@ -59,15 +59,24 @@ type answers struct {
 	desks   desks
 }
 
-// queries answers questions until the asker has no more.
-func (a *answers) queries(ctx context.Context, t *talk, g *guard) error {
-	for {
+// queries answers questions until the asker has no more. note is told of each question of a walk, and with which keys it ends.
+func (a *answers) queries(ctx context.Context, t *talk, g *guard, note func(keys []wire.Key)) error {
+	for walks := false; ; {
 		m, err := t.hear()
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return err
+		}
+		switch m := m.(type) {
+		case *wire.Compare:
+			walks = true
+			note(nil)
+		case *wire.Describe:
+			if walks {
+				note(m.Keys)
+			}
 		}
 		if err := a.question(ctx, t, g, m); err != nil {
 			return err

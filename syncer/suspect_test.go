@@ -99,7 +99,8 @@ func TestSuspect(t *testing.T) {
 // TestPartial holds that a comparison which found no more than it was to find takes nothing back of what was known before, and that the next one waits until there is room.
 func TestPartial(t *testing.T) {
 	c, _, now := lone(t, linkUp{"a"})
-	c.rules.Known, c.low = 8, true // so that nothing is pulled
+	c.rules.Known, c.low = 8, true                     // so that nothing is pulled
+	c.sites["a"].compared, c.sites["a"].fed = false, 0 // as after a link came up
 	compares := func(e event) (n int) {
 		for _, fx := range c.handle(e, now) {
 			if _, is := fx.(compare); is {

@@ -158,7 +158,7 @@ func (s *Syncer) Serve(ctx context.Context, site string, use Use, stream Stream)
 	case Control:
 		err = s.listen(ctx, site, t)
 	case Query:
-		err = s.answers.queries(ctx, t, s.guards.of(site))
+		err = s.answers.queries(ctx, t, s.guards.of(site), func(keys []wire.Key) { s.send(ctx, walked{site, keys}) })
 	case Fetch:
 		err = s.answers.fetch(ctx, t, s.guards.of(site))
 	}
@@ -393,13 +393,17 @@ func (r *runner) compare(fx compare) {
 	var differ []held
 	var partial bool
 	err := r.ask(fx.site, func(t *talk) (err error) {
+		if len(fx.keys) > 0 {
+			differ, err = askAbout(r.ctx, r.config.Catalog, t, fx.keys)
+			return err
+		}
 		differ, partial, err = compareWith(r.ctx, r.config.Catalog, t, r.config.Rules.Known/2)
 		return err
 	})
 	if err == nil {
 		r.post(holds{fx.site, differ, false})
 	}
-	r.post(compared{site: fx.site, err: err, partial: partial})
+	r.post(compared{site: fx.site, some: len(fx.keys) > 0, err: err, partial: partial})
 }
 
 func (r *runner) feed(fx feed) {

@@ -44,6 +44,7 @@ type place struct {
 	pulling  map[dedup.UID]bool
 	alarm    time.Time // when the core wants to be called
 	compares int
+	asks     int // about what another site has found
 	blamed   int
 	liar     bool // offers what it does not give
 }
@@ -227,6 +228,10 @@ func (p *place) perform(fx effect) {
 			p.w.send(p.name, to, fx.message)
 		}
 	case compare:
+		if len(fx.keys) > 0 {
+			p.w.after(20*time.Millisecond, func() { p.askAbout(fx) })
+			return
+		}
 		p.compares++
 		p.w.after(80*time.Millisecond, func() { p.compare(fx.site) })
 	case feed:
@@ -251,13 +256,35 @@ func (p *place) compare(site string) {
 		uids[uid] = true
 	}
 	var differ []held
+	var keys []wire.Key
 	for _, uid := range slices.SortedFunc(maps.Keys(uids), dedup.UID.Compare) {
 		if theirs, mine := p.w.sites[site].state(uid), p.state(uid); !alike(theirs, mine) {
-			differ = append(differ, held{theirs, mine})
+			differ, keys = append(differ, held{theirs, mine}), append(keys, keyOf(uid))
 		}
 	}
+	p.w.sites[site].handle(walked{p.name, keys})
 	p.handle(holds{site, differ, false})
 	p.handle(compared{site: site})
+}
+
+// askAbout is compare for the studies that the other site has found.
+func (p *place) askAbout(fx compare) {
+	p.asks++
+	if !p.w.link(p.name, fx.site) {
+		p.handle(compared{site: fx.site, some: true, err: errors.New("cut")})
+		return
+	}
+	var both []held
+	for _, holds := range []map[dedup.UID]map[string]int{p.holds, p.w.sites[fx.site].holds} {
+		for uid := range holds {
+			if slices.Contains(fx.keys, keyOf(uid)) {
+				both = append(both, held{p.w.sites[fx.site].state(uid), p.state(uid)})
+			}
+		}
+	}
+	slices.SortFunc(both, func(a, b held) int { return a.theirs.UID.Compare(b.theirs.UID) })
+	p.handle(holds{fx.site, both, false})
+	p.handle(compared{site: fx.site, some: true})
 }
 
 // feed answers with everything: that a feed may tell more than it must is within its contract.

@@ -5,7 +5,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -85,13 +87,24 @@ type door struct {
 // freePort is a UDP address of this machine on which nobody listens.
 func freePort(t *testing.T) netip.AddrPort {
 	t.Helper()
-	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
+	for range manyPorts {
+		address := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), firstPort+uint16((uint32(os.Getpid())*64+nextPort.Add(1))%manyPorts))
+		if c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(address)); err == nil {
+			c.Close()
+			return address
+		}
 	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).AddrPort()
+	t.Fatal("no UDP port is free")
+	return netip.AddrPort{}
 }
+
+// The ports of sites lie below those that the kernel gives to whoever asks for any: between two starts of a site nobody else gets its port.
+const (
+	firstPort = 20_000
+	manyPorts = 10_000
+)
+
+var nextPort atomic.Uint32
 
 // site adds a site, and returns where it is to listen and where others are to come.
 func (n *network) site(name string) (listen, address string) {

@@ -29,13 +29,15 @@ type SiteStatus struct {
 	// Behind is how many studies it holds otherwise than this site, as far as that is known; and of them those of which it has nothing.
 	Behind, Lacking int
 	Pulls           int // running from it
+	// Suspect says that its last pull, of whatever study, was its fault: it is asked after all others, and for one study at a time, until one has come through.
+	Suspect bool
 }
 
 // report keeps Status current. The caller holds the lock.
 func (r *runner) report() {
 	s := Status{Sites: make(map[string]SiteStatus, len(r.core.sites)), Pulls: len(r.core.pulls)}
 	for name, n := range r.core.sites {
-		x := SiteStatus{Up: n.up, Far: n.far, Said: n.said, Pulls: n.pulls, Behind: n.behind, Lacking: n.lacking}
+		x := SiteStatus{Up: n.up, Far: n.far, Said: n.said, Pulls: n.pulls, Behind: n.behind, Lacking: n.lacking, Suspect: n.faults > 0}
 		x.Level = n.said != nil && level(*n.said, r.core.mine)
 		x.Compared = x.Level || n.compared && n.said != nil && r.core.explained(n)
 		s.Sites[name] = x

@@ -39,6 +39,7 @@ func shown(t *testing.T, print func(*terminal), words ...string) string {
 
 // TestStatusLines holds that status fits, at its worst.
 func TestStatusLines(t *testing.T) {
+	mark := &admin.Mark{Times: 12, Seconds: 90, Until: time.Unix(1_800_000_000, 0), Reason: longReason}
 	out := shown(t, func(to *terminal) {
 		err := printStatus(to, admin.Status{Site: longName, Cluster: strings.Repeat("c", 63), State: "partial", Reason: longReason, Agent: "stopping",
 			Studies: admin.Studies{Total: 600_000, Settled: 100_000, Published: 100_000, Syncing: 100_000, Held: 1, Conflict: 2, Incomplete: 3, Provisional: 99_999},
@@ -49,11 +50,11 @@ func TestStatusLines(t *testing.T) {
 			Removed: []string{longName, strings.Repeat("r", 63)},
 			Sites: []admin.Site{{Name: longName, Role: "standby", State: "up"},
 				{Name: strings.Repeat("m", 63), Role: "standby", State: "acknowledged down until 2026-01-31 18:00:00 by " + longName, LastSeen: 99_999_999, Lag: admin.Lag{Studies: 99_999, Bytes: 1 << 40, Seconds: 99_999_999}},
-				{Name: "b", Role: "full", State: "up", LastSeen: 4, Lag: admin.Lag{Studies: 1, Bytes: 1000, Seconds: 14}}}})
+				{Name: "b", Role: "full", State: "up", LastSeen: 4, Lag: admin.Lag{Studies: 1, Bytes: 1000, Seconds: 14}}, {Name: "d", Role: "full", State: "up", LastSeen: 4, Mark: mark}}})
 		if err != nil {
 			t.Error(err)
 		}
-	}, longReason, longName+" is partial", "stopping", "1 held", "2 in conflict", "3 incomplete", "provisional output is shown of 99999", "nothing is taken: the disk is full", strings.Repeat("r", 63))
+	}, longReason, longName+" is partial", "stopping", "marked    d: what it sent was refused, 12 times, the last time 90 s ago: "+longReason, "1 held", "2 in conflict", "3 incomplete", "provisional output is shown of 99999", "nothing is taken: the disk is full", strings.Repeat("r", 63))
 	for _, want := range []string{`(?m)^reason    the cluster is split:$`, `(?m)^b +full +up +4 s ago +1 study, 1\.0 kB, for\n +14 s$`, `this site +nothing`, `(?m)99999 studies, 1\.1$`, `for 1157 days`} {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("no %s in\n%s", want, out)
@@ -64,11 +65,14 @@ func TestStatusLines(t *testing.T) {
 // TestSitesLines holds that the list of sites fits: what each lacks in studies, bytes and time, and the age of each link's last word.
 func TestSitesLines(t *testing.T) {
 	sites := []admin.Site{{Name: "b", Role: "full", State: "up"}, {Name: longName, Role: "standby", State: "acknowledged down until 2026-01-31 18:00:00 by " + longName},
-		{Name: "c", Role: "full", State: "up, through others", LastSeen: 86_400, Lag: admin.Lag{Studies: 12, Bytes: 12_000_000, Seconds: 7000}}}
+		{Name: "c", Role: "full", State: "up, through others", LastSeen: 86_400, Lag: admin.Lag{Studies: 12, Bytes: 12_000_000, Seconds: 7000},
+			Mark: &admin.Mark{Times: 1, Seconds: 3, Until: time.Unix(1_800_000_000, 0), Reason: "a file that ends too early", AskedLast: true}}}
 	out := shown(t, func(to *terminal) {
 		printSites(to, "b", sites)
+		printMarks(to, sites)
 		printLines(to, []admin.Line{{A: longName, B: strings.Repeat("q", 63), There: admin.Way{State: "unknown", Silent: -1}, Back: admin.Way{State: "up", Silent: 12345.67}}})
-	}, "this site nothing", "never not known", "24 h ago 12 studies, 12.0 MB,", "for 117 min", "none yet", "3 h ago")
+	}, "this site nothing", "never not known", "24 h ago 12 studies, 12.0 MB,", "for 117 min", "none yet", "3 h ago", "others, marked",
+		"c: what it sent was refused, once, the last time 3 s ago: a file that ends too early; it is asked after all others until a study comes from it; the mark ends "+time.Unix(1_800_000_000, 0).Local().Format(time.DateTime))
 	if n := strings.Count(out, "q"); n != 2*63 {
 		t.Errorf("of a long name %d letters are shown:\n%s", n, out)
 	}

@@ -18,7 +18,8 @@ type sitesCommand struct {
 // Help is shown by dicomesh sites --help.
 func (sitesCommand) Help() string {
 	return `Lists the sites of the cluster as this one knows them: whether they are up, when they were last heard, and what they have not got of what others have: how many studies,
-at most how many bytes, and for how long. Then every link that is expected, each way.
+at most how many bytes, and for how long. A site is marked for a day
+after what it sent was refused: it lies, or its disk does. Then every link that is expected, each way.
 
 Examples:
 
@@ -41,6 +42,7 @@ func (c *sitesCommand) Run(ctx context.Context, t *terminal) error {
 			return t.encode(status.Sites)
 		}
 		printSites(t, status.Site, status.Sites)
+		printMarks(t, status.Sites)
 		printLines(t, status.Links)
 		printAlarms(t, status.Alarms)
 		return nil
@@ -52,7 +54,7 @@ func printSites(t *terminal, own string, sites []admin.Site) {
 	list := t.table("SITE", "ROLE", "STATE", "LAST HEARD", "LACKS")
 	narrow(list, t.columns(), len("standby"), 15, len("599 min ago"), 20)
 	for _, site := range sites {
-		list.AppendRow([]any{site.Name, site.Role, t.paintState(site.State), heardWords(own, site), lacksWords(own, site)})
+		list.AppendRow([]any{site.Name, site.Role, t.paintState(site.State) + markWord(site), heardWords(own, site), lacksWords(own, site)})
 	}
 	list.Render()
 }
@@ -73,6 +75,35 @@ func lacksWords(own string, s admin.Site) string {
 		return "not known"
 	}
 	return lagWords(s.Lag.Studies, s.Lag.Bytes, s.Lag.Seconds)
+}
+
+// markWord is what the state of a site that is marked ends with.
+func markWord(s admin.Site) string {
+	if s.Mark == nil {
+		return ""
+	}
+	return ", marked"
+}
+
+// printMarks says of each site that is marked what it did, and until when it is.
+func printMarks(t *terminal, sites []admin.Site) {
+	for _, s := range sites {
+		if s.Mark == nil {
+			continue
+		}
+		said := fmt.Sprintf("%s: what it sent was refused, %s, the last time %s ago: %s", s.Name, times(s.Mark.Times), ago(s.Mark.Seconds), s.Mark.Reason)
+		if s.Mark.AskedLast {
+			said += "; it is asked after all others until a study comes from it"
+		}
+		fmt.Fprint(t.out, field("marked", said+"; the mark ends "+s.Mark.Until.Local().Format(time.DateTime), t.columns()))
+	}
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // printLines prints every link that is expected, each direction with the age of its last word.

@@ -63,6 +63,7 @@ func printStatus(t *terminal, s admin.Status) error {
 		fmt.Fprint(t.out, field(line.name, line.text, columns))
 	}
 	printAlarms(t, s.Alarms)
+	printMarks(t, s.Sites)
 	fmt.Fprint(t.out, field("removed", strings.Join(s.Removed, ", "), columns))
 	if len(s.Sites) < 2 {
 		return nil

@@ -82,6 +82,18 @@ type Site struct {
 	// NotLevel is why it is not known to hold the same as this site, of everything; none where it does, or an operator has said that it is down.
 	NotLevel string `json:"not_level,omitempty"`
 	Waived   bool   `json:"waived,omitempty"` // nobody waits for it: an operator has said that it is down
+	// Mark is of a site that sent what it should not have, or did not give what it had offered; none of others.
+	Mark *Mark `json:"mark,omitempty"`
+}
+
+// Mark says of a site that what it sent was refused: it lies, or its disk or memory does. It ends a day after the last time, or with the agent that set it. It changes nothing
+// that is taken from the site: each item is checked, whoever sends it.
+type Mark struct {
+	Times     int       `json:"times"`      // since the mark was set
+	Seconds   float64   `json:"last_s"`     // since the last time
+	Until     time.Time `json:"until"`      // when the mark ends, if nothing more comes
+	Reason    string    `json:"reason"`     // the last time
+	AskedLast bool      `json:"asked_last"` // it is asked after all others, until a study has come from it
 }
 
 // Link is an expected link of a site to another one.

@@ -81,6 +81,7 @@ func families() []metric {
 		{name: "dicomesh_settle_failures_total", help: "Looks at studies, rounds and saves that failed; each is tried again.", counter: true, values: one(func(s Status) float64 { return float64(s.Work.Failures) })},
 		{name: "dicomesh_faults_total", help: "Files of the archive that were found corrupt, or gone.", counter: true, values: one(func(s Status) float64 { return float64(s.Work.Faults) })},
 		{name: "dicomesh_roster_alarms", help: "What is odd about the roster and must be looked at, by site: a second machine of its name, for one.", labels: []string{"site"}, values: alarms},
+		{name: "dicomesh_site_marked", help: "1 for a site that sent what it should not have in the last 24 hours.", labels: []string{"site"}, values: marks},
 		{name: "dicomesh_combined_lists_total", help: "Lists that were made of instance files and other lists.", counter: true, values: one(func(s Status) float64 { return float64(s.Combining.Lists) })},
 		{name: "dicomesh_combined_files_total", help: "Instance files and lists that went into them.", counter: true, values: one(func(s Status) float64 { return float64(s.Combining.Inputs) })},
 		{name: "dicomesh_collected_files_total", help: "Instance files and lists that were removed because a list accounts for them.", counter: true, values: one(func(s Status) float64 { return float64(s.Combining.Collected) })},
@@ -119,6 +120,12 @@ func alarms(s Status, give func(float64, ...string)) {
 	}
 	for _, site := range s.Sites {
 		give(count[site.Name], site.Name)
+	}
+}
+
+func marks(s Status, give func(float64, ...string)) {
+	for _, site := range s.Sites {
+		give(truth(site.Mark != nil), site.Name)
 	}
 }
 

@@ -64,6 +64,7 @@ type site struct {
 	syncer  *syncer.Syncer
 	missed  unlinked
 	rivals  rivals
+	blames  blames
 	records *records
 	aside   *provisional
 	shelf   *shelf

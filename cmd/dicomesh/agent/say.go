@@ -164,6 +164,7 @@ func (s *site) syncEvent(e syncer.Event) {
 	}
 	switch e.Kind {
 	case syncer.Blamed:
+		s.blames.add(e.Site, e.Reason, time.Now())
 		s.events.Add(events.Neighbour, study, e.Site+": "+e.Reason)
 		s.log.Warn("a site sent what it should not have", "site", e.Site, "reason", e.Reason)
 	case syncer.Failed:

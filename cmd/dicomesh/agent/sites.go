@@ -44,6 +44,7 @@ func (s *site) sites() []admin.Site {
 			row.LastSeen = time.Since(heard).Seconds()
 		}
 		row.Lag = s.lag(x.Row.Name, known[x.Row.Name])
+		row.Mark = s.blames.mark(x.Row.Name, known[x.Row.Name].Suspect, time.Now())
 		if row.Waived = !x.Row.Counts(s.config.Machine.Wall()); !row.Waived {
 			row.NotLevel = notLevel(known[x.Row.Name], s.library.Summary())
 		}

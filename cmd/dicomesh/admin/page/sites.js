@@ -87,16 +87,20 @@ export function table(sites, links, open) {
       return h('tr', {},
         h('th', { scope: 'row' }, h('button', { class: 'plain', 'data-key': `site-${x.name}`, onclick: () => open(x.name) }, x.name)),
         cell('Role', x.role),
-        cell('State', h('span', { class: `state ${bad}` }, h('i', { 'aria-hidden': 'true' }, { up: '✓', down: '✕' }[x.up] ?? '–'), ' ', x.state)),
+        cell('State', h('span', { class: `state ${bad}` }, h('i', { 'aria-hidden': 'true' }, { up: '✓', down: '✕' }[x.up] ?? '–'), ' ', x.state), x.mark && [' ', h('span', { class: 'state warn' }, h('i', { 'aria-hidden': 'true' }, '▲'), ' marked')]),
         cell('Lacks', lag(x, unknown)),
         cell('Heard', x.self ? '' : x.last_seen_s > 0 ? (x.last_seen_s < 5 ? 'now' : `${lasting(x.last_seen_s)} ago`) : 'never'),
         cell('Link', x.self || !link?.connections || link.ab !== 'up' || link.ba !== 'up' ? '' : `${quick(link.rtt)}${link.loss >= 0.001 ? `, ${(link.loss * 100).toFixed(1)}\u202f% lost` : ''}`));
     })));
 }
 
+// markWords says why a site is marked, and until when.
+const markWords = (m) => `What it sent was refused${m.times > 1 ? ` ${count(m.times)} times` : ''}, the last time ${lasting(m.last_s)} ago: ${plain(m.reason)}.${m.asked_last ? ' It is asked after all others until a study comes from it.' : ''} The mark ends ${new Date(m.until).toLocaleString()}.`;
+
 // detail is one site: its link, and what it holds otherwise. named gives a study its name.
 export async function detail(site, links, named) {
   const facts = [['Role', site.role], ['State', site.state]];
+  if (site.mark) facts.push(['Marked', markWords(site.mark)]);
   for (const link of links.filter((l) => l.a === site.name || l.b === site.name)) {
     facts.push(['Link', `${link.a} → ${link.b}: ${link.ab}; ${link.b} → ${link.a}: ${link.ba}${link.reason ? ` (${plain(link.reason)})` : ''}`]);
     if (link.connections && link.ab === 'up' && link.ba === 'up') facts.push(['', `${some(link.connections, 'connection')}, ${(link.rtt * 1000).toFixed(1)}\u202fms there and back, ${(link.loss * 100).toFixed(1)}\u202f% lost lately`]);

@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -45,6 +47,79 @@ func TestTerminal(t *testing.T) {
 			t.Errorf("%q, at a terminal: %v: %q", c.set, c.terminal, out)
 		}
 	}
+}
+
+// TestTerminalBars holds that every command that may take long shows at a terminal how far it is, and not where JSON is asked for.
+func TestTerminalBars(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("script"); err != nil {
+		missing(t, "script")
+	}
+	dir := t.TempDir()
+	for _, c := range []struct{ typed, title string }{
+		{"sample --out samples --size 64 --instances 4", "writing"}, {"ingest --tree archive samples", "ingesting"}, {"verify --tree archive --deep", "verifying"},
+		{"export --tree archive --out out", "exporting study 1 of 3"}, {"regen --tree archive --current current", "regenerating study 1 of 3"},
+		{"combine --tree archive -n", "combining study 1 of 3"}, {"gc --tree archive -n", "collecting study 1 of 3"}, {"import --tree other --static-wado archive -n", "importing"},
+	} {
+		if !strings.HasPrefix(c.typed, "export") { // which has no --json
+			if out := spoken(t, dir, true, "dicomesh "+c.typed+" --json"); escapes.MatchString(out) || strings.Contains(out, c.title) {
+				t.Errorf("dicomesh %s --json, at a terminal: %q", c.typed, out)
+			}
+		}
+		if out := spoken(t, dir, true, "rm -rf current; dicomesh "+c.typed); !strings.Contains(out, c.title) || !escapes.MatchString(out) {
+			t.Errorf("dicomesh %s, at a terminal: %q", c.typed, out)
+		}
+	}
+}
+
+// TestProgressPiped has somebody read the results of a command slowly, so that it takes long: it says into its log how far it is, in lines, every ten seconds at most, and with --json it does not.
+func TestProgressPiped(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	long := filepath.Join(strings.Repeat("a", 250), strings.Repeat("b", 250), strings.Repeat("c", 250)) // so that lines are
+	spoken(t, dir, false, "dicomesh sample --out "+long+" --size 16 --studies 1 --series 1 --instances 400")
+	for _, flag := range []string{"--verbose", "--json"} {
+		t.Run(flag, func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			said := unhurried(t, dir, "ingest", "--tree", "archive"+flag, flag, long)
+			lines := regexp.MustCompile(`(?m)^ingesting: \S+ \S+ of \S+ \S+, \d+ %, for \d+ s(, some \d+ s left)?\n`).FindAllString(said, -1)
+			switch most := int(time.Since(began).Seconds()) / 10; {
+			case flag == "--json" && said != "":
+				t.Errorf("it says %q", said)
+			case flag != "--json" && (len(lines) == 0 || len(lines) > most || strings.Join(lines, "") != said):
+				t.Errorf("it says %q, and at most %d lines may be said", said, most)
+			}
+		})
+	}
+}
+
+// unhurried runs dicomesh, reads most of its results only when twelve seconds are over, and returns what it says to people.
+func unhurried(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(binDir(), "dicomesh"), args...)
+	cmd.Dir = dir
+	var said strings.Builder
+	cmd.Stderr = &said
+	results, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := time.After(12 * time.Second)
+	if _, err := io.ReadFull(results, make([]byte, 1000)); err != nil { // it has begun, and soon waits for whoever reads the rest
+		t.Fatal(err, said.String())
+	}
+	<-later
+	if _, err := io.Copy(io.Discard, results); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err, said.String())
+	}
+	return said.String()
 }
 
 // TestTerminalWatch looks at a running site: states have colours at a terminal, --watch begins with an empty screen there, and elsewhere says the same again and again.

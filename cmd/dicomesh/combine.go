@@ -10,7 +10,6 @@ import (
 	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/dedup/combine"
 	"github.com/dicomesh/dicomesh/dedup/durable"
-	"github.com/schollz/progressbar/v3"
 )
 
 // tending is what combine and gc have in common.
@@ -33,14 +32,16 @@ func (c *tending) studies(combiner *combine.Combiner) ([]dedup.UID, error) {
 	return []dedup.UID{uid}, nil
 }
 
-// tend does something to study after study. What is wrong with one does not keep the others.
-func (c *tending) tend(ctx context.Context, t *terminal, combiner *combine.Combiner, do func(dedup.UID) error) error {
+// tend does something to study after study, and shows how far it is. What is wrong with one does not keep the others.
+func (c *tending) tend(ctx context.Context, bar *progress, combiner *combine.Combiner, do func(dedup.UID) error) error {
 	studies, err := c.studies(combiner)
 	if err != nil {
 		return err
 	}
 	failed := 0
-	for _, uid := range studies {
+	defer bar.finish()
+	for i, uid := range studies {
+		bar.study(i+1, len(studies))
 		err := do(uid)
 		switch {
 		case ctx.Err() != nil:
@@ -53,19 +54,13 @@ func (c *tending) tend(ctx context.Context, t *terminal, combiner *combine.Combi
 			return fault{code: exitFault, err: err, next: "make room for " + c.Tree + " and do it again: nothing was lost"}
 		case err != nil:
 			failed++
-			fmt.Fprintf(t.err, "failed   %v\n", err)
+			fmt.Fprintf(bar.terminal.err, "failed   %v\n", err)
 		}
 	}
 	if failed > 0 {
 		return fault{code: exitFault, err: fmt.Errorf("%d studies failed", failed), next: "do it again; if they fail again: dicomesh verify --tree " + c.Tree}
 	}
 	return nil
-}
-
-// bar shows what is read.
-func bar(t *terminal, title string) (*progressbar.ProgressBar, func(int64)) {
-	b := t.progress(title, -1)
-	return b, func(n int64) { advance(b, n) }
 }
 
 // combineCommand combines lists and instance files.
@@ -112,13 +107,13 @@ func (c *combineCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer tree.Close()
-	progress, read := bar(t, "combining")
-	combiner := combine.New(combine.Config{Tree: tree, Advance: read})
+	bar := t.progress("combining", -1)
+	combiner := combine.New(combine.Config{Tree: tree, Advance: bar.add})
 	do, did := combiner.Study, "combined"
 	if c.Dry {
 		do, did = combiner.Combination, "planned"
 	}
-	err = c.tend(ctx, t, combiner, func(uid dedup.UID) error {
+	return c.tend(ctx, bar, combiner, func(uid dedup.UID) error {
 		plan, err := do(ctx, uid)
 		if err != nil {
 			return err
@@ -129,8 +124,6 @@ func (c *combineCommand) Run(ctx context.Context, t *terminal) error {
 		}
 		return line.print(t)
 	})
-	_ = progress.Finish() // a bar that cannot be drawn is no reason to fail
-	return err
 }
 
 func combinedLineOf(uid dedup.UID, plan combine.Combination, did string) combinedLine {

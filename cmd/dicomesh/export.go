@@ -53,10 +53,12 @@ func (c *exportCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	say := exportReport{terminal: t, tree: c.Tree}
 	bar := t.progress("exporting", -1)
-	for _, uid := range studies {
+	defer bar.finish()
+	for i, uid := range studies {
+		bar.study(i+1, len(studies))
 		err := archive.Study(ctx, uid, c.Out, func(r export.Result) {
 			say.file(r)
-			advance(bar, r.Size)
+			bar.add(r.Size)
 		})
 		if errors.Is(err, os.ErrNotExist) && c.Study == "" {
 			continue // a folder in which nothing was finished yet
@@ -71,7 +73,7 @@ func (c *exportCommand) Run(ctx context.Context, t *terminal) error {
 			say.file(export.Result{Study: uid, Err: fmt.Errorf("study %s: %w", uid, err)})
 		}
 	}
-	_ = bar.Finish() // a bar that cannot be drawn is no reason to fail
+	bar.finish()
 	return say.summary()
 }
 

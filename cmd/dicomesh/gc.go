@@ -57,21 +57,19 @@ func (c *gcCommand) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer done()
-	progress, read := bar(t, "looking")
-	combiner := combine.New(combine.Config{Tree: tree, Advance: read, Gone: gone})
+	bar := t.progress("collecting", -1)
+	combiner := combine.New(combine.Config{Tree: tree, Advance: bar.add, Gone: gone})
 	do := combiner.Collect
 	if c.Dry {
 		do = combiner.Collection
 	}
-	err = c.tend(ctx, t, combiner, func(uid dedup.UID) error {
+	return c.tend(ctx, bar, combiner, func(uid dedup.UID) error {
 		plan, err := do(ctx, uid)
 		if err != nil && len(plan.Remove) == 0 {
 			return err
 		}
 		return errors.Join(err, c.tell(t, uid, plan))
 	})
-	_ = progress.Finish() // a bar that cannot be drawn is no reason to fail
-	return err
 }
 
 // index opens the archive's index, if there is one that no agent has: an agent notices by itself what went. What is done in the end closes it.

@@ -11,7 +11,6 @@ import (
 	"github.com/dicomesh/dicomesh/dedup/durable"
 	"github.com/dicomesh/dicomesh/dedup/index"
 	"github.com/dicomesh/dicomesh/dedup/staticwado"
-	"github.com/schollz/progressbar/v3"
 )
 
 // importCommand takes over an archive that another program wrote.
@@ -64,9 +63,9 @@ func (c *importCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	defer closeLog()
 	summary, err := staticwado.Import(ctx, tree, source, staticwado.Config{
-		DryRun: c.DryRun, Report: say.instance, Skip: say.skip, Advance: func(n int64) { advance(say.bar, n) }, Record: log,
+		DryRun: c.DryRun, Report: say.instance, Skip: say.skip, Advance: say.bar.add, Record: log,
 	})
-	_ = say.bar.Finish() // a bar that cannot be drawn is no reason to fail
+	say.bar.finish()
 	if err != nil {
 		return err
 	}
@@ -130,7 +129,7 @@ func (c *importCommand) digests(ctx context.Context, tree durable.FS, t *termina
 type importReport struct {
 	command  *importCommand
 	terminal *terminal
-	bar      *progressbar.ProgressBar
+	bar      *progress
 	err      error
 }
 

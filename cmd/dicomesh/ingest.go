@@ -15,7 +15,6 @@ import (
 
 	"github.com/dicomesh/dicomesh/dedup/durable"
 	"github.com/dicomesh/dicomesh/dedup/ingest"
-	"github.com/schollz/progressbar/v3"
 )
 
 // ingestCommand puts Part 10 files into a tree.
@@ -52,7 +51,7 @@ func (c *ingestCommand) Run(ctx context.Context, t *terminal) error {
 		return fault{code: exitUsage, err: err, next: "see: dicomesh ingest --help"}
 	}
 	total := int64(0)
-	if t.watched {
+	if !c.JSON {
 		total = sizeOf(c.Paths)
 	}
 	fsys, err := openTree(c.Tree)
@@ -67,7 +66,7 @@ func (c *ingestCommand) Run(ctx context.Context, t *terminal) error {
 	defer archive.Close()
 	say := &ingestReport{command: c, terminal: t, bar: t.progress("ingesting", total)}
 	err = archive.Run(ctx, ingest.Config{Workers: c.Workers, SHA256: c.JSON}, files, say.file)
-	_ = say.bar.Finish() // a bar that cannot be drawn is no reason to fail
+	say.bar.finish()
 	tellAgent(ctx, t, c.Tree, slices.Collect(maps.Keys(say.studies)))
 	if err != nil {
 		return err
@@ -144,7 +143,7 @@ func walk(paths []string, visit func(string) bool) {
 type ingestReport struct {
 	command  *ingestCommand
 	terminal *terminal
-	bar      *progressbar.ProgressBar
+	bar      *progress
 	counts   map[ingest.Status]int
 	studies  map[string]bool // of which something was taken
 	bytes    int64
@@ -175,7 +174,7 @@ func (r *ingestReport) file(f ingest.Result) {
 	r.counts[f.Status]++
 	r.full = r.full || f.Status == ingest.Refused && strings.HasSuffix(textWords(f.Reason), "is full")
 	r.bytes += f.Size
-	advance(r.bar, f.Size)
+	r.bar.add(f.Size)
 	switch {
 	case r.command.JSON:
 		r.err = errors.Join(r.err, json.NewEncoder(r.terminal.out).Encode(ingestLine{

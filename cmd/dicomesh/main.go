@@ -80,7 +80,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return tell(stderr, usage(err))
 	}
-	return tell(stderr, helped(selected.Run(newTerminal(stdout, stderr, all.LogLevel)), selected.Selected()))
+	t := newTerminal(stdout, stderr, all.LogLevel)
+	t.json = asksJSON(selected)
+	return tell(stderr, helped(selected.Run(t), selected.Selected()))
+}
+
+// asksJSON reports whether a command is to say what it says as JSON.
+func asksJSON(c *kong.Context) bool {
+	for _, f := range c.Flags() {
+		if f.Name == "json" {
+			asked, is := c.FlagValue(f).(bool)
+			return is && asked
+		}
+	}
+	return false
 }
 
 // newParser makes what reads a command line into all.

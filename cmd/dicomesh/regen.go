@@ -116,9 +116,11 @@ type regenCounts struct {
 func (c *regenCommand) round(ctx context.Context, t *terminal, g *regen.Generator, studies []dedup.UID) error {
 	var n regenCounts
 	bar := t.progress("regenerating", -1)
-	for _, uid := range studies {
+	defer bar.finish()
+	for i, uid := range studies {
+		bar.study(i+1, len(studies))
 		res, err := g.Study(ctx, uid, time.Now())
-		advance(bar, res.Bytes)
+		bar.add(res.Bytes)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -140,7 +142,7 @@ func (c *regenCommand) round(ctx context.Context, t *terminal, g *regen.Generato
 			fmt.Fprintf(t.err, "left out %d instances of %s: nothing tells their series\n", res.Placeless, uid)
 		}
 	}
-	_ = bar.Finish() // a bar that cannot be drawn is no reason to fail
+	bar.finish()
 	return c.summary(t, n)
 }
 

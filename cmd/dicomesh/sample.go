@@ -56,6 +56,7 @@ func (s *sample) Run(ctx context.Context, t *terminal) error {
 		}
 	}
 	bar := t.progress("writing", total)
+	defer bar.finish()
 	for _, study := range studies {
 		w, err := s.study(ctx, study, bar)
 		if err == nil {
@@ -65,7 +66,7 @@ func (s *sample) Run(ctx context.Context, t *terminal) error {
 			return err
 		}
 	}
-	_ = bar.Finish() // a bar that cannot be drawn is no reason to fail
+	bar.finish()
 	if !s.JSON {
 		fmt.Fprintf(t.out, "%d files, %s\n", files, size(total))
 	}

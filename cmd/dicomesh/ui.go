@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
 
@@ -19,11 +18,13 @@ import (
 type terminal struct {
 	out, err io.Writer
 	log      *slog.Logger
-	level    string                   // of the log, as it was typed; "" if it was not
-	watched  bool                     // err is a terminal: someone sees progress
-	shown    bool                     // out is one
-	colours  bool                     // and shows colours, which nobody has asked to leave out
-	bar      *progressbar.ProgressBar // that is drawn now, nil for none
+	level    string        // of the log, as it was typed; "" if it was not
+	watched  bool          // err is a terminal: someone sees progress
+	shown    bool          // out is one
+	colours  bool          // and shows colours, which nobody has asked to leave out
+	json     bool          // what is asked for is for programs, which look at no progress
+	pause    time.Duration // between two lines about progress
+	drawn    *progress     // as a bar, now; nil for none
 }
 
 // newTerminal makes a terminal that logs from level on.
@@ -32,7 +33,7 @@ func newTerminal(out, err io.Writer, level string) *terminal {
 	if least.UnmarshalText([]byte(level)) != nil {
 		least = slog.LevelInfo
 	}
-	t := &terminal{level: level, watched: isTerminal(err) && capable(), shown: isTerminal(out), colours: isTerminal(out) && coloured()}
+	t := &terminal{level: level, watched: isTerminal(err) && capable(), shown: isTerminal(out), colours: isTerminal(out) && coloured(), pause: pause}
 	t.out, t.err = above{out, t}, above{err, t}
 	t.log = slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: least}))
 	return t
@@ -45,8 +46,8 @@ type above struct {
 }
 
 func (a above) Write(p []byte) (int, error) {
-	if a.terminal.bar != nil {
-		_ = a.terminal.bar.Clear() // a bar that cannot be drawn is no reason to fail
+	if a.terminal.drawn != nil {
+		a.terminal.drawn.clear()
 	}
 	return a.Writer.Write(p)
 }
@@ -122,22 +123,6 @@ func (t *terminal) paintState(word string) string {
 	return word
 }
 
-// progress shows how far a task of so many bytes is: rate and remaining time, on a terminal only. The caller writes to it what it has done,
-// not more than total, and calls Finish.
-func (t *terminal) progress(title string, total int64) *progressbar.ProgressBar {
-	below := t.err
-	if a, ok := below.(above); ok {
-		below = a.Writer
-	}
-	bar := progressbar.NewOptions64(total, progressbar.OptionSetWriter(below), progressbar.OptionSetVisibility(t.watched),
-		progressbar.OptionSetDescription(title), progressbar.OptionShowBytes(true), progressbar.OptionSetWidth(24),
-		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
-	if t.watched {
-		t.bar = bar
-	}
-	return bar
-}
-
 // size is a number of bytes for a person.
 func size(n int64) string {
 	const units = "kMGTPE"
@@ -182,9 +167,4 @@ func commit(settings []debug.BuildSetting) string {
 		return "commit " + revision[:min(12, len(revision))] + ", changed since"
 	}
 	return "commit " + revision[:min(12, len(revision))]
-}
-
-// advance moves a bar on by n bytes.
-func advance(bar *progressbar.ProgressBar, n int64) {
-	_ = bar.Add64(n) // a bar that cannot be drawn is no reason to fail
 }

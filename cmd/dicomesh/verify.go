@@ -13,7 +13,6 @@ import (
 	"github.com/dicomesh/dicomesh/dedup/durable"
 	"github.com/dicomesh/dicomesh/dedup/index"
 	"github.com/dicomesh/dicomesh/dedup/verify"
-	"github.com/schollz/progressbar/v3"
 )
 
 // verifyCommand says whether an archive is sound.
@@ -67,7 +66,7 @@ func (c *verifyCommand) Run(ctx context.Context, t *terminal) error {
 		config.Record = verify.Keep{Index: state}
 	}
 	say := &verifyReport{command: c, terminal: t}
-	if t.watched {
+	if !c.JSON {
 		config.Report = say.progress
 	}
 	summary, err := c.check(ctx, verify.New(config), tree, say)
@@ -169,7 +168,7 @@ func (c *verifyCommand) state(ctx context.Context, t *terminal) (*index.Index, e
 type verifyReport struct {
 	command  *verifyCommand
 	terminal *terminal
-	bar      *progressbar.ProgressBar
+	bar      *progress
 	done     int64
 	err      error
 }
@@ -178,13 +177,13 @@ func (r *verifyReport) progress(p verify.Progress) {
 	if r.bar == nil {
 		r.bar = r.terminal.progress("verifying", p.BytesTotal)
 	}
-	advance(r.bar, p.Bytes-r.done)
+	r.bar.add(p.Bytes - r.done)
 	r.done = p.Bytes
 }
 
 func (r *verifyReport) finish() {
 	if r.bar != nil {
-		_ = r.bar.Finish() // a bar that cannot be drawn is no reason to fail
+		r.bar.finish()
 	}
 }
 

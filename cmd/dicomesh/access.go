@@ -35,7 +35,7 @@ Examples:
 
 // inState is what the commands about tokens have in common.
 type inState struct {
-	Data   string `default:"." placeholder:"DIR" env:"DICOMESH_DATA" help:"The site's folder ($DICOMESH_DATA, or this one)."`
+	Data   string `default:"." placeholder:"DIR" env:"DICOMESH_DATA" help:"The site's folder; this one, if it is not named."`
 	Config string `placeholder:"FILE" help:"The agent's configuration, if it has one elsewhere than in DIR."`
 }
 
@@ -101,6 +101,17 @@ func (c *accessAdd) Run(_ context.Context, t *terminal) error {
 	return nil
 }
 
+// Help is shown by dicomesh access add --help.
+func (accessAdd) Help() string {
+	return `Prints the token, once: it cannot be read again. Whoever sends it with a request, as "Authorization: Bearer TOKEN", or types it into the page, may read; with --role operate also
+post instances, acknowledge that a site is down, and remove one. An agent that runs knows it at once.
+
+Examples:
+
+    dicomesh access add --data site wall-monitor
+    dicomesh access add --data site router --role operate --ttl 2160h`
+}
+
 // accessList lists tokens.
 type accessList struct {
 	inState
@@ -133,6 +144,16 @@ func (c *accessList) Run(_ context.Context, t *terminal) error {
 	return nil
 }
 
+// Help is shown by dicomesh access list --help.
+func (accessList) Help() string {
+	return `Lists who has a token, what it allows, when it was made and until when it is valid. The tokens themselves are kept nowhere.
+
+Examples:
+
+    dicomesh access list --data site
+    dicomesh access list --data site --json`
+}
+
 // accessRemove takes a token back.
 type accessRemove struct {
 	inState
@@ -151,4 +172,13 @@ func (c *accessRemove) Run(_ context.Context, _ *terminal) error {
 		return fault{code: exitFault, err: err, next: "see which there are: dicomesh access list --data " + c.Data}
 	}
 	return err
+}
+
+// Help is shown by dicomesh access remove --help.
+func (accessRemove) Help() string {
+	return `Takes a token back: it opens nothing from now on, also where the agent runs.
+
+Example:
+
+    dicomesh access remove --data site wall-monitor`
 }

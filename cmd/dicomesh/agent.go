@@ -21,8 +21,8 @@ import (
 type agentCommand struct {
 	Data          string `placeholder:"DIR" env:"DICOMESH_DATA" help:"The site's folder; made if it is not there."`
 	Config        string `placeholder:"FILE" help:"The configuration (DIR/config.yaml, if it is there)."`
-	Listen        string `placeholder:"ADDR" help:"UDP address for other sites."`
-	HTTP          string `name:"http" placeholder:"ADDR" help:"Address for people, viewers and monitoring, on loopback. With port 0 a free one is chosen."`
+	Listen        string `placeholder:"ADDR" help:"UDP address for other sites (:8730, or that of the configuration)."`
+	HTTP          string `name:"http" placeholder:"ADDR" help:"Address for people, viewers and monitoring (127.0.0.1:8730, or that of the configuration). With port 0 a free one is chosen; one that is not loopback needs http.tls and http.access."`
 	AcceptLoss    string `enum:"state,tree," default:"" placeholder:"WHAT" help:"Start although the state, or the tree, is lost for good."`
 	DefaultConfig bool   `help:"Print the configuration file with every key, its default and what it means, and exit."`
 }
@@ -31,12 +31,15 @@ type agentCommand struct {
 func (agentCommand) Help() string {
 	return `Runs one site until it is interrupted. In DIR there are
 
-inbox/       DICOM files that appear here are put into the archive and then removed
-tree/        the archive
-current/     the DICOMweb files of each study, made when it is complete and has been quiet for a moment
-quarantine/  files that were refused, each with the reason beside it
-state/       what the site knows: index, digests, events, its name
-config.yaml  what you want to be otherwise (start with: dicomesh agent --default-config)
+    inbox/       DICOM files that appear here are put into the archive and then
+                 removed
+    tree/        the archive
+    current/     the DICOMweb files of each study, made when it is complete and
+                 has been quiet for a moment
+    quarantine/  files that were refused, each with the reason beside it
+    state/       what the site knows: index, digests, events, its name
+    config.yaml  what you want to be otherwise (start with: dicomesh agent
+                 --default-config)
 
 On an empty DIR a cluster of one site is made. A site whose tree or state is missing does not start, and says what to do.
 

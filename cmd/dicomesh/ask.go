@@ -20,7 +20,7 @@ import (
 
 // asking is what the commands that ask a running agent have in common.
 type asking struct {
-	Data   string `default:"." placeholder:"DIR" env:"DICOMESH_DATA" help:"The site's folder ($DICOMESH_DATA, or this one)."`
+	Data   string `default:"." placeholder:"DIR" env:"DICOMESH_DATA" help:"The site's folder; this one, if it is not named."`
 	Config string `placeholder:"FILE" help:"The agent's configuration, if it has one elsewhere than in DIR."`
 }
 

@@ -21,8 +21,8 @@ anew for another version.
 
 Examples:
 
-    source <(dicomesh completion bash)                                        # in ~/.bashrc
-    source <(dicomesh completion zsh)                                         # in ~/.zshrc, after compinit
+    source <(dicomesh completion bash)   # in ~/.bashrc
+    source <(dicomesh completion zsh)    # in ~/.zshrc, after compinit
     dicomesh completion fish > ~/.config/fish/completions/dicomesh.fish`
 }
 

@@ -29,10 +29,7 @@ func TestHelp(t *testing.T) {
 	p := parser(t)
 	for _, command := range p.Model.Leaves(false) {
 		path := command.FullPath()
-		detail := command.Detail
-		if detail == "" && command.Parent != nil {
-			detail = command.Parent.Detail // access add is shown by access
-		}
+		detail := strings.ReplaceAll(command.Detail, "\\\n", "")
 		if command.Help == "" || !strings.Contains(detail, "Example") {
 			t.Errorf("%s --help has no example", path)
 		}
@@ -66,6 +63,29 @@ func TestHelp(t *testing.T) {
 		}
 		if shown == 0 {
 			t.Errorf("%s --help does not show it", path)
+		}
+	}
+}
+
+// TestHelpText asks each command for its help as people do: it fits 80 columns, and what stands in columns there stays in columns.
+func TestHelpText(t *testing.T) {
+	columns := regexp.MustCompile(`^(\S+( \S+)?)  +(\S+)`)
+	for _, command := range append(parser(t).Model.Leaves(false), parser(t).Model.Node) {
+		var out strings.Builder
+		p, err := newParser(t.Context(), new(commands), &out, &out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Exit = func(int) {}
+		_, _ = p.Parse(append(strings.Fields(command.FullPath())[1:], "--help")) // which says that flags are missing, behind the help
+		help, _, _ := strings.Cut(out.String(), "\ndicomesh: ")
+		if !strings.HasPrefix(help, "Usage: "+command.FullPath()) || longest(help) > usual {
+			t.Errorf("%d columns:\n%s", longest(help), help)
+		}
+		for line := range strings.Lines(command.Detail) {
+			if columns.MatchString(line) {
+				t.Errorf("%s --help: not indented by four, and flows into the line before: %s", command.FullPath(), line)
+			}
 		}
 	}
 }

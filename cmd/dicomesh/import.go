@@ -29,12 +29,13 @@ func (importCommand) Help() string {
 file and checked like any other. Instances of which the whole file was kept come back byte for byte. Queries, metadata and thumbnails are derived from all
 this, and are left. The source is never written to, and may grow: another run adds what is new.
 
-imported    it is in the archive now
-present     it was
-deleted     it was rejected in the source, and stays so
-conflict    the source has several contents of it; all are kept
-incomplete  something of it is missing or damaged in the source; another run completes it
-failed      its record cannot be understood; it is kept as it is
+    imported    it is in the archive now
+    present     it was
+    deleted     it was rejected in the source, and stays so
+    conflict    the source has several contents of it; all are kept
+    incomplete  something of it is missing or damaged in the source; another run
+                completes it
+    failed      its record cannot be understood; it is kept as it is
 
 Exit code 1 if anything is incomplete, failed or was skipped.
 

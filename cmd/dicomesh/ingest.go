@@ -31,10 +31,13 @@ func (ingestCommand) Help() string {
 	return `Each file is taken apart, put together again from what was written, compared byte for byte, and made durable before it is called stored. The files
 themselves are left alone. Several processes may ingest into one tree.
 
-stored     it is new
-duplicate  its content was here: the same file, another encoding of it, or deleted before
-conflict   another content was here under its SOP Instance UID; both are kept
-refused    it is not sound DICOM, or could not be stored; nothing of it is in the tree
+    stored     it is new
+    duplicate  its content was here: the same file, another encoding of it, or
+               deleted before
+    conflict   another content was here under its SOP Instance UID; both are
+               kept
+    refused    it is not sound DICOM, or could not be stored; nothing of it is
+               in the tree
 
 Exit code 1 if any file was refused.
 

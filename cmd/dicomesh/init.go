@@ -35,7 +35,7 @@ What is in DIR/tree stays: a site that was alone until now becomes the first of 
 
 Examples:
 
-    dicomesh init --data site --cluster north --site hospital-a --listen 192.0.2.7:8730
+    dicomesh init --data site --cluster north --site a --listen 192.0.2.7:8730
     dicomesh agent --data site
     dicomesh token --data site`
 }

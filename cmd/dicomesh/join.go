@@ -27,8 +27,8 @@ If the answer was lost, the same command can be typed again. What is in DIR/tree
 
 Examples:
 
-    dicomesh join --data site --site hospital-b --listen 192.0.2.8:8730 dicomesh-join-...
-    dicomesh join --data site --site hospital-c --dial-only dicomesh-join-...`
+    dicomesh join --data site --site b --listen 192.0.2.8:8730 dicomesh-join-...
+    dicomesh join --data site --site c --dial-only dicomesh-join-...`
 }
 
 // joinTime is how long joining may take: some addresses of a token may be dark.

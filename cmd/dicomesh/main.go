@@ -98,8 +98,12 @@ func asksJSON(c *kong.Context) bool {
 
 // newParser makes what reads a command line into all.
 func newParser(ctx context.Context, all *commands, stdout, stderr io.Writer) (*kong.Kong, error) {
-	return kong.New(all, kong.Name("dicomesh"), kong.Description(about), kong.Vars{"version": version()},
+	parser, err := kong.New(all, kong.Name("dicomesh"), kong.Description(about), kong.Vars{"version": version()},
 		kong.Writers(stdout, stderr), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}), kong.BindTo(ctx, (*context.Context)(nil)))
+	if err == nil {
+		parser.Model.HelpFlag.Help = "Print this, and exit."
+	}
+	return parser, err
 }
 
 const about = `Keep deduplicated DICOM archives: any Part 10 file in, the same bytes out.

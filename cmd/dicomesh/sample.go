@@ -29,7 +29,7 @@ func (sample) Help() string {
 Examples:
 
     dicomesh sample --out samples
-    dicomesh sample --out big --studies 1 --series 1 --instances 1 --size 512 --frames 6000`
+    dicomesh sample --out big --studies 1 --series 1 --instances 1 --frames 6000`
 }
 
 // written is what one study came to.

@@ -46,7 +46,8 @@ Examples:
     dicomesh serve --current current
     curl http://127.0.0.1:8730/dicomweb/studies
     dicomesh access add --data who viewer
-    dicomesh serve --current current --http 192.0.2.7:443 --tls-certificate cert.pem --tls-key key.pem --tokens who`
+    dicomesh serve --current current --http 192.0.2.7:443 --tokens who \
+        --tls-certificate cert.pem --tls-key key.pem`
 }
 
 // Run serves until ctx ends.

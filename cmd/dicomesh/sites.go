@@ -150,11 +150,12 @@ type diffCommand struct {
 func (diffCommand) Help() string {
 	return `Says which studies another site holds otherwise than this one, since when, and what keeps them from becoming the same:
 
-on its way    it is being fetched, or waits for its turn
-refused       what came was not what was asked for; it is asked for again, later and later
-no source     none of the sites that are reached has all of it
-held back     a disk is below its watermark
-no link       what is known of the site is from before
+    on its way  it is being fetched, or waits for its turn
+    refused     what came was not what was asked for; it is asked for again,
+                later and later
+    no source   none of the sites that are reached has all of it
+    held back   a disk is below its watermark
+    no link     what is known of the site is from before
 
 Exit code 1 if any study differs, or if that is not known because there is no link.
 

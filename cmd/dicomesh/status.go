@@ -19,12 +19,12 @@ type statusCommand struct {
 func (statusCommand) Help() string {
 	return `Says whether the cluster is whole, how many studies are in which state, what waits in the inbox, and how much room there is.
 
-settled     published, the same at every site, and nothing changes any more
-published   the DICOMweb files are those of what is held; not settled yet
-syncing     something changed, or is on its way
-held        may not be published, because the cluster is not whole
-incomplete  something that the study refers to is missing
-conflict    published, and waits for a human
+    settled     published, the same at every site, and nothing changes any more
+    published   the DICOMweb files are those of what is held; not settled yet
+    syncing     something changed, or is on its way
+    held        may not be published, because the cluster is not whole
+    incomplete  something that the study refers to is missing
+    conflict    published, and waits for a human
 
 Examples:
 

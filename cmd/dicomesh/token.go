@@ -15,7 +15,7 @@ import (
 
 // tokenCommand makes a join token.
 type tokenCommand struct {
-	Data   string        `default:"." placeholder:"DIR" env:"DICOMESH_DATA" help:"The site's folder ($DICOMESH_DATA, or this one)."`
+	Data   string        `default:"." placeholder:"DIR" env:"DICOMESH_DATA" help:"The site's folder; this one, if it is not named."`
 	Config string        `placeholder:"FILE" help:"The configuration (DIR/config.yaml, if it is there)."`
 	Site   string        `placeholder:"NAME" help:"The site that it is for (any name that is free)."`
 	Role   string        `default:"full" words:"full,standby" placeholder:"ROLE" help:"full or standby: both hold everything, a standby is where clients are sent when the others are gone."`

@@ -31,10 +31,12 @@ type verifyCommand struct {
 func (verifyCommand) Help() string {
 	return `Without --deep: names, sizes, everything that is JSON, and that what it refers to is there. With --deep: every byte. Nothing is written without --index.
 
-corrupt      the file is not what was written
-missing      something refers to the file, or knows it, and it is not there
-unexpected   it has no place in an archive: a symbolic link, a device, a strange name
-cannot tell  no fault: another writer's name says nothing, and no digest was taken when the file was first seen
+    corrupt      the file is not what was written
+    missing      something refers to the file, or knows it, and it is not there
+    unexpected   it has no place in an archive: a symbolic link, a device, a
+                 strange name
+    cannot tell  no fault: another writer's name says nothing, and no digest was
+                 taken when the file was first seen
 
 The state folder, if there is one, knows more: the digest log what files were whose names say nothing, the index every file as it was stored. It is the
 folder state beside a tree that is named tree, else .dicomesh/state in the tree. --index makes or completes both; what they knew already they keep, so that a

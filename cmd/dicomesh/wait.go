@@ -23,9 +23,14 @@ type waitCommand struct {
 func (waitCommand) Help() string {
 	return `Returns when everything that is asked for holds, for scripts. It also waits for an agent that is still starting.
 
---whole     all expected links between the sites that are waited for work both ways
---level     every site that is waited for holds the same as this one, complete and durable; one that is acknowledged as down is not waited for
---settled   every study is published and proven to be the same everywhere, and nothing waits in the inbox; studies in conflict wait for a human, and nobody waits for them
+    --whole    all expected links between the sites that are waited for work
+               both ways
+    --level    every site that is waited for holds the same as this one,
+               complete and durable; one that is acknowledged as down is not
+               waited for
+    --settled  every study is published and proven to be the same everywhere,
+               and nothing waits in the inbox; studies in conflict wait for a
+               human, and nobody waits for them
 
 Exit codes: 0 all of it holds, 2 nothing was asked for, 3 no agent was reached in all that time, 4 the time is over: what is wanting is said on stderr. With --timeout 0s it is a question, and answered
 at once.
@@ -33,8 +38,8 @@ at once.
 Examples:
 
     cp -r scans site/inbox/ && dicomesh wait --data site --settled
-    dicomesh wait --data site --level --study 1.2.840.113619.2.1 --timeout 5m && echo "it is at all sites"
-    dicomesh wait --data site --whole --timeout 0s || echo "the cluster is not whole"`
+    dicomesh wait --data site --level --study 1.2.840.113619.2.1 --timeout 5m
+    dicomesh wait --data site --whole --timeout 0s || echo "it is not whole"`
 }
 
 // retry is how long it takes until an agent that was not there is asked again.

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,19 +13,25 @@ import (
 // same for all, and to resolve it from the root each time took most of what naming a file takes.
 type mover struct {
 	*OS
-	held map[string]int // folders that are open, by path
+	held map[string]*above // by path
+}
+
+// above is a folder that is open, two levels above the files that get their names.
+type above struct {
+	fd    int
+	grows bool // the last file needed a folder of its own here, as most of a study that is new do: the next one is not looked for, but made
 }
 
 // mostHeld is how many folders a Mover keeps open: those of the studies that are received at a time.
 const mostHeld = 32
 
 // Mover is NewMover's.
-func (o *OS) Mover() Mover { return &mover{OS: o, held: make(map[string]int)} }
+func (o *OS) Mover() Mover { return &mover{OS: o, held: make(map[string]*above)} }
 
 // Close lets the folders go.
 func (m *mover) Close() error {
-	for _, fd := range m.held {
-		_ = unix.Close(fd) // opened with O_PATH: nothing was written through it
+	for _, a := range m.held {
+		_ = unix.Close(a.fd) // opened with O_PATH: nothing was written through it
 	}
 	clear(m.held)
 	return nil
@@ -37,6 +44,9 @@ func (m *mover) Move(from, to string) (made []string, err error) {
 			return nil, failed("move", name, fs.ErrInvalid)
 		}
 	}
+	if len(m.held)+2 > mostHeld { // not when one of the two is in use
+		_ = m.Close()
+	}
 	into, made, err := m.folder(path.Dir(to))
 	if err != nil {
 		return made, failed("move", to, err)
@@ -47,7 +57,7 @@ func (m *mover) Move(from, to string) (made []string, err error) {
 		return made, failed("move", from, err)
 	}
 	err = again(func() error {
-		return renameFree(at{fd: out, base: path.Base(from)}, at{fd: into.fd, base: path.Base(to)})
+		return renameFree(at{fd: out.fd, base: path.Base(from)}, at{fd: into.fd, base: path.Join(into.base, path.Base(to))})
 	})
 	if err != nil {
 		err = &os.LinkError{Op: "move", Old: from, New: to, Err: known(err)}
@@ -58,13 +68,14 @@ func (m *mover) Move(from, to string) (made []string, err error) {
 	return made, err
 }
 
-// folder opens a folder, which is made if need be with those above it, and returns what was made. The caller closes it.
+// folder opens a folder, which is made if need be with those above it, and returns what was made. What was made is not opened again: it is at.base, below a folder
+// that is open. The caller closes it.
 func (m *mover) folder(name string) (in at, made []string, err error) {
 	above := path.Dir(path.Dir(name))
-	fd, err := m.hold(above)
+	a, err := m.hold(above)
 	if err == unix.ENOENT {
 		if made, err = mkdirAll(m.OS, above); err == nil {
-			fd, err = m.hold(above)
+			a, err = m.hold(above)
 		}
 	}
 	if err != nil {
@@ -74,58 +85,55 @@ func (m *mover) folder(name string) (in at, made []string, err error) {
 	if above != "." {
 		rest = name[len(above)+1:]
 	}
-	const flags = unix.O_PATH | unix.O_DIRECTORY
-	if in.fd, err = m.openAt(fd, rest, flags, 0); err != unix.ENOENT {
-		return at{fd: in.fd, own: err == nil}, made, err
+	if !a.grows {
+		in.fd, err = m.openAt(a.fd, rest, unix.O_PATH|unix.O_DIRECTORY, 0)
+		if err != unix.ENOENT {
+			return at{fd: in.fd, own: err == nil}, made, err
+		}
 	}
-	outer, inner := path.Split(rest)
-	if outer == "" {
-		in, err = m.make(fd, inner)
-		return in, note(made, name, in), err
+	in, grown, err := m.grow(at{fd: a.fd}, rest)
+	a.grows = len(grown) > 0
+	for _, g := range grown {
+		made = append(made, path.Join(above, g))
 	}
-	first, err := m.make(fd, path.Clean(outer))
-	if made = note(made, path.Dir(name), first); err != nil {
-		return at{}, made, err
-	}
-	defer first.close()
-	in, err = m.make(first.fd, inner)
-	return in, note(made, name, in), err
+	return in, made, err
 }
 
-// make makes a folder, unless it is there, and opens it. at.base is its name if it was made here, also when it could not be opened.
-func (m *mover) make(dir int, base string) (in at, err error) {
-	switch err := again(func() error { return unix.Mkdirat(dir, base, m.OS.folder) }); err {
-	case nil:
-		in.base = base
-	case unix.EEXIST:
-	default:
-		return in, err
+// grow makes the folders of a short path that are missing below an open one, and returns the innermost, and which it made. One that was there is opened, because
+// it may be a link to elsewhere; what was made here a moment ago can be nothing else.
+func (m *mover) grow(in at, rest string) (_ at, made []string, err error) {
+	var name string // of what in is, below where it began
+	for part := range strings.SplitSeq(rest, "/") {
+		below := path.Join(in.base, part)
+		name = path.Join(name, part)
+		err := again(func() error { return unix.Mkdirat(in.fd, below, m.OS.folder) })
+		if err == nil {
+			in.base, made = below, append(made, name)
+			continue
+		}
+		var next at
+		if err == unix.EEXIST {
+			next.fd, err = m.openAt(in.fd, below, unix.O_PATH|unix.O_DIRECTORY, 0)
+		}
+		in.close()
+		if err != nil {
+			return at{}, made, err
+		}
+		next.own, in = true, next
 	}
-	in.fd, err = m.openAt(dir, base, unix.O_PATH|unix.O_DIRECTORY, 0)
-	in.own = err == nil
-	return in, err
+	return in, made, nil
 }
 
-// note adds a folder to those that were made, if it was.
-func note(made []string, name string, in at) []string {
-	if in.base != "" {
-		made = append(made, name)
-	}
-	return made
-}
-
-// hold opens a folder that stays open until Close, or until there are too many.
-func (m *mover) hold(name string) (int, error) {
-	if fd, has := m.held[name]; has {
-		return fd, nil
+// hold opens a folder that stays open until Close, or until a Move finds too many.
+func (m *mover) hold(name string) (*above, error) {
+	if a, has := m.held[name]; has {
+		return a, nil
 	}
 	fd, err := m.openFD(name, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return -1, err
+		return nil, err
 	}
-	if len(m.held) >= mostHeld {
-		_ = m.Close()
-	}
-	m.held[name] = fd
-	return fd, nil
+	a := &above{fd: fd}
+	m.held[name] = a
+	return a, nil
 }

@@ -44,17 +44,30 @@ func (u UID) Compare(v UID) int { return strings.Compare(u.text, v.text) }
 // are 40 hex or 24 to 32 characters of [0-9a-z]. The zero Hash is none.
 type Hash struct{ text string }
 
+// What a character may be a digit of.
+const (
+	ofHex    = 1 << iota // lower case
+	ofBase36             // lower case
+)
+
+// digitOf is by character: some names are read several times each, and branches on noise are dear.
+var digitOf = [256]uint8{
+	'0': ofHex | ofBase36, '1': ofHex | ofBase36, '2': ofHex | ofBase36, '3': ofHex | ofBase36, '4': ofHex | ofBase36,
+	'5': ofHex | ofBase36, '6': ofHex | ofBase36, '7': ofHex | ofBase36, '8': ofHex | ofBase36, '9': ofHex | ofBase36,
+	'a': ofHex | ofBase36, 'b': ofHex | ofBase36, 'c': ofHex | ofBase36, 'd': ofHex | ofBase36, 'e': ofHex | ofBase36,
+	'f': ofHex | ofBase36, 'g': ofBase36, 'h': ofBase36, 'i': ofBase36, 'j': ofBase36, 'k': ofBase36, 'l': ofBase36,
+	'm': ofBase36, 'n': ofBase36, 'o': ofBase36, 'p': ofBase36, 'q': ofBase36, 'r': ofBase36, 's': ofBase36, 't': ofBase36,
+	'u': ofBase36, 'v': ofBase36, 'w': ofBase36, 'x': ofBase36, 'y': ofBase36, 'z': ofBase36,
+}
+
 // ParseHash returns the hash that s spells, or an error that satisfies errors.Is(err, ErrName).
 func ParseHash(s string) (Hash, error) {
-	hex, base36 := true, true
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		digit, low := c >= '0' && c <= '9', c >= 'a' && c <= 'z'
-		hex = hex && (digit || low && c <= 'f')
-		base36 = base36 && (digit || low)
+	kinds := uint8(ofHex | ofBase36)
+	for i := range len(s) {
+		kinds &= digitOf[s[i]]
 	}
 	switch n := len(s); {
-	case hex && (n == 64 || n == 40), base36 && n >= 24 && n <= 32:
+	case kinds&ofHex != 0 && (n == 64 || n == 40), kinds&ofBase36 != 0 && n >= 24 && n <= 32:
 		return Hash{s}, nil
 	}
 	return Hash{}, fmt.Errorf("hash of %d characters: %w", len(s), ErrName)

@@ -158,8 +158,8 @@ func ownFolder(name string) bool {
 }
 
 func lowerHex(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+	for i := range len(s) {
+		if digitOf[s[i]]&ofHex == 0 {
 			return false
 		}
 	}

@@ -81,10 +81,23 @@ type File struct {
 	objects  []Object
 	records  []Record
 	extracts []Object
+	others   []Object // that are not records
 }
 
 // Objects are all objects of the file, its info too, as they stand there; none of a file with a Fault. They are shared and not to be changed.
 func (f File) Objects() []Object { return f.objects }
+
+// References are the bulkdata that the file's objects name, each once, in order (References). A slim file is not asked.
+func (f File) References() (refs []Ref) {
+	for _, r := range f.records {
+		refs = append(refs, r.refs...)
+	}
+	for _, o := range f.others {
+		refs = append(refs, References(o)...)
+	}
+	slices.SortFunc(refs, Ref.Compare)
+	return slices.Compact(refs)
+}
 
 // ParseFile reads the content of the list or instance file r. Whatever is wrong with it is in Fault.
 func ParseFile(r Ref, content []byte) File {
@@ -98,7 +111,7 @@ func ParseFile(r Ref, content []byte) File {
 		f.Fault = fmt.Errorf("%s file does not have its name: %w", r.Class, ErrDamaged)
 	}
 	if f.Fault != nil {
-		f.info, f.objects, f.records, f.extracts = Dedup{}, nil, nil, nil
+		f.info, f.objects, f.records, f.extracts, f.others = Dedup{}, nil, nil, nil, nil
 	}
 	return f
 }
@@ -107,6 +120,7 @@ func ParseFile(r Ref, content []byte) File {
 func (f *File) sort() {
 	for i, o := range f.objects {
 		d := o.dedup()
+		records := len(f.records)
 		switch {
 		case d.Type == TypeInfo:
 			if i == 0 && f.ID.Ref.Class == List {
@@ -116,6 +130,9 @@ func (f *File) sort() {
 			f.extracts = append(f.extracts, o)
 		case d.Type != TypeEncoding && d.Type != TypeSequence:
 			f.records = append(f.records, newRecord(o))
+		}
+		if len(f.records) == records {
+			f.others = append(f.others, o)
 		}
 	}
 	slices.SortFunc(f.records, func(a, b Record) int { return slices.Compare(a.id[:], b.id[:]) })

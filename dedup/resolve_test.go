@@ -379,6 +379,26 @@ func TestReferences(t *testing.T) {
 	}
 }
 
+// TestFileReferences holds that a file refers to what each of its objects refers to, whatever kind of object that is.
+func TestFileReferences(t *testing.T) {
+	with := func(n int, d Dedup) Object {
+		o, _ := seal(t, fmt.Sprintf(`{"00080018":{"Value":["1.%d"],"vr":"UI"},"00204000":{"BulkDataURI":"../bulkdata/%s/%s/%s.raw","vr":"LT"}}`,
+			n, testHash(n).text[:3], testHash(n).text[3:5], testHash(n).text[5:]), d)
+		return o
+	}
+	objects := []Object{with(1, Dedup{Type: "patient"}), with(2, Dedup{Type: TypeSequence}), with(3, Dedup{Type: TypeEncoding}), with(4, Dedup{Refs: []Hash{testHash(9)}}),
+		with(5, Dedup{Type: TypeInstance, Encoding: []Hash{testHash(8)}}), with(6, Dedup{Delete: true})}
+	f := listFile(t, Dedup{}, objects[:3], objects[3:])
+	var want []Ref
+	for _, o := range f.Objects() {
+		want = append(want, References(o)...)
+	}
+	slices.SortFunc(want, Ref.Compare)
+	if want = slices.Compact(want); len(want) != 8 || !slices.Equal(f.References(), want) {
+		t.Errorf("got  %s\nwant %s", join(f.References()), join(want))
+	}
+}
+
 func TestJudge(t *testing.T) {
 	bulk := newBulk()
 	a, ah := record(t, "1.1", "a", Dedup{Content: testHash(1)})

@@ -186,7 +186,7 @@ func (j *judges) checkHead(study dedup.UID, w want, stored []byte) (h head, err 
 		return h, fault("%s that cannot be read: %w", w.ref.Class, f.Fault)
 	}
 	said := f.Slim()
-	h.needs, h.said = needsOf(f), &said
+	h.needs, h.said = f.References(), &said
 	if one && w.ref.Variant == "" && j.judge(f, text, stored) == dedup.Right {
 		h.known.File, h.known.Disk, h.known.Size = h.said, int64(len(stored)), int64(len(text))
 		h.known.Stored, h.known.Content = blake3.Sum256(stored), w.digest

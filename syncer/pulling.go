@@ -389,15 +389,6 @@ type head struct {
 	known  index.Received // what the index is told of it
 }
 
-// needsOf is the bulkdata that a file's objects name. The info of a list names files, not bulkdata.
-func needsOf(f dedup.File) (refs []dedup.Ref) {
-	for _, o := range f.Objects() {
-		refs = append(refs, dedup.References(o)...)
-	}
-	slices.SortFunc(refs, dedup.Ref.Compare)
-	return slices.Compact(refs)
-}
-
 // commit makes heads durable, with what came for them or after it.
 func (t *transfer) commit(ctx context.Context, heads []head, c closure) error {
 	put, err := t.stage(ctx, heads, c)

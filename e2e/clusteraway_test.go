@@ -264,7 +264,7 @@ func serveBare(ctx context.Context, dir string, say *json.Encoder) (err error) {
 	var failed error
 	parts.Go(func() { _ = s.Run(ctx) })
 	parts.Go(func() { defer stop(); failed = links.Run(ctx) })
-	s.Room(ctx, true)
+	s.Room(ctx, syncer.Room{Low: true})
 	tellBare(ctx, say, func() found {
 		x := cost.found()
 		x.After = time.Since(began)

@@ -150,6 +150,8 @@ func (r rules) certify(uid dedup.UID, own Stand, v view) (*Certificate, string) 
 		switch o := v.others[n]; {
 		case o.Joining:
 			c.Exceptions = append(c.Exceptions, site+": joining")
+		case o.Away:
+			return nil, "the archive of " + site + " is not there"
 		case o.Full:
 			c.Exceptions = append(c.Exceptions, site+": disk full")
 		case o.Lacking < 0 || o.Leaf != own.Leaf:

@@ -80,6 +80,7 @@ type SiteReport struct {
 	Lacking     int    // leaves that it reports and that are missing here; -1: not compared yet
 	Joining     bool   // it is not level with the cluster yet: named in certificates as an exception, and holds nobody
 	Full        bool   // its disk is full: the same
+	Away        bool   // its archive is not there, so what it reports is what it once held: nothing is settled until it has come back
 	Number      uint64 // of the report
 	Incarnation string // of its index
 }

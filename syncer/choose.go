@@ -289,6 +289,9 @@ func earlier(a, b time.Time) time.Time {
 // low reports whether a neighbour takes nothing in.
 func (n *neighbour) low() bool { return n.said != nil && n.said.Low }
 
+// away reports whether the archive of a neighbour is not there.
+func (n *neighbour) away() bool { return n.said != nil && n.said.Away }
+
 // rank orders sites for a study in a way that every site computes alike, and that is another one for each study.
 func rank(site, holder string, uid dedup.UID) uint64 {
 	sum := sha256.Sum256([]byte(site + "\x00" + holder + "\x00" + uid.String()))

@@ -189,7 +189,8 @@ func (c *core) handle(e event, now time.Time) []effect {
 	case local:
 		c.enter(e, now)
 	case room:
-		c.low = e.low
+		c.low, c.mine.Low, c.mine.Away = e.Low, e.Low, e.Away
+		out = append(out, tell{c.reachable(), &wire.Changed{Summary: c.mine}}) // whether it is a holder is not to wait for the next greeting
 	case asked:
 		out = c.hurry(e.study)
 	case fetched:

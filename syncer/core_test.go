@@ -115,7 +115,7 @@ func TestThinOrigin(t *testing.T) {
 func TestFirstInLineIsGone(t *testing.T) {
 	for name, spoil := range map[string]func(w *world, first string){
 		"down":    func(w *world, first string) { w.setLink("a", first, false) },
-		"no room": func(w *world, first string) { w.sites[first].handle(room{true}) },
+		"no room": func(w *world, first string) { w.sites[first].handle(room{Room{Low: true}}) },
 		"stalls":  func(w *world, first string) { w.setLink("a", first, false) }, // after it has claimed
 	} {
 		w := newWorld(t, 3, "a", "b", "c")

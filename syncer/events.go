@@ -52,8 +52,8 @@ type (
 		study   wire.StudyState
 		summary wire.Summary
 	}
-	// room says whether the disk is below its watermark.
-	room struct{ low bool }
+	// room says whether this site takes anything in.
+	room struct{ Room }
 	// asked says that a viewer waits for a study.
 	asked struct{ study dedup.UID }
 	// fetched is how far a pull is.

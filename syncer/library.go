@@ -29,7 +29,7 @@ type Library struct {
 	mu      sync.Mutex // guards what follows
 	sums    *index.Sums
 	change  uint64
-	low     bool
+	room    Room
 	dated   time.Time
 	shelves map[dedup.UID]*shelf // the last few that were opened
 }
@@ -199,11 +199,17 @@ func orNone(s wire.StudyState) *index.Sum {
 	return &x
 }
 
-// Room says whether the disk is too full to take anything in.
-func (l *Library) Room(low bool) {
+// Room is whether a site can take anything in.
+type Room struct {
+	Low  bool // no: the disk is too full, or the archive is not there
+	Away bool // the archive is not there, its disk is not mounted: what the index says of it holds nothing up
+}
+
+// Room says whether anything can be taken in.
+func (l *Library) Room(r Room) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.low = low
+	l.room = r
 }
 
 // Compared says that the index was held against the disk now.
@@ -218,7 +224,7 @@ func (l *Library) Summary() wire.Summary {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	root, count := l.sums.Root()
-	s := wire.Summary{Incarnation: l.config.Index.Incarnation, Root: root, Count: uint64(count), Change: l.change, Low: l.low}
+	s := wire.Summary{Incarnation: l.config.Index.Incarnation, Root: root, Count: uint64(count), Change: l.change, Low: l.room.Low, Away: l.room.Away}
 	if !l.dated.IsZero() {
 		s.Dated = uint64(l.dated.Unix())
 	}

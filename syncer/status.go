@@ -81,6 +81,7 @@ type Report struct {
 	State       wire.StudyState // Change is a number of that site's: as of it, that is what it holds
 	Incarnation string          // of its index
 	Low         bool            // its disk is full: it takes nothing in
+	Away        bool            // its archive is not there: State is what it held, and holds nothing up
 	// Offers says that it may hold something of the study that this site does not: nobody looked yet, or what was found is still on its way.
 	Offers bool
 }
@@ -97,7 +98,7 @@ func (s *Syncer) Report(site string, mine wire.StudyState) (Report, bool) {
 	if n == nil || !n.up || n.said == nil {
 		return Report{}, false
 	}
-	r := Report{State: mine, Incarnation: n.said.Incarnation, Low: n.said.Low}
+	r := Report{State: mine, Incarnation: n.said.Incarnation, Low: n.said.Low, Away: n.said.Away}
 	d := s.core.studies[mine.UID]
 	theirs, differs := wire.StudyState{}, false
 	if d != nil {
@@ -205,6 +206,8 @@ func (c *core) whyThere(uid dedup.UID, d *difference, site string, now time.Time
 	switch {
 	case fetches && now.Sub(claim.grew) < c.rules.Stall:
 		return "on its way: it is being fetched by that site"
+	case n.away():
+		return "held back: the archive of that site is not there"
 	case n.low():
 		return "held back: the disk there is below its watermark"
 	case d.mine.Flags&wire.Complete == 0 && c.complete(d) == "":

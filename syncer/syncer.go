@@ -142,8 +142,8 @@ func (s *Syncer) Local(ctx context.Context, state wire.StudyState) {
 	s.send(ctx, local{study: state})
 }
 
-// Room says whether the disk is below its watermark: then nothing is taken in, and all sites are told.
-func (s *Syncer) Room(ctx context.Context, low bool) { s.send(ctx, room{low}) }
+// Room says whether anything can be taken in, and all sites are told at once. The catalog has to say the same from now on.
+func (s *Syncer) Room(ctx context.Context, r Room) { s.send(ctx, room{r}) }
 
 // Ask makes a study that a viewer waits for go first.
 func (s *Syncer) Ask(ctx context.Context, study dedup.UID) { s.send(ctx, asked{study}) }

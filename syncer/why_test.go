@@ -37,7 +37,7 @@ func TestWhy(t *testing.T) {
 		{"refused, 1 times in a row: the reason", false, []event{has("x", whole, none), ended(atFault, why)}},
 		{"it could not be stored here, and is tried again: the reason", false, []event{has("x", whole, none), ended(notHere, why)}},
 		{"the link broke while it came: it is tried again", false, []event{has("x", whole, none), ended(linkLost, why)}},
-		{"held back: the disk here is below its watermark", false, []event{room{true}, has("x", whole, none)}},
+		{"held back: the disk here is below its watermark", false, []event{room{Room{Low: true}}, has("x", whole, none)}},
 		{"on its way: it is being fetched by that site", true, []event{has("x", none, whole), claim}},
 		{"held back: the disk there is below its watermark", true, []event{full, has("x", none, whole)}},
 		{"no source: none of the sites that are reached has all of it", true, []event{has("x", none, part)}},

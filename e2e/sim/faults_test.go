@@ -9,6 +9,7 @@ import (
 	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/dedup/crashfs"
 	"github.com/dicomesh/dicomesh/dedup/durable"
+	"github.com/dicomesh/dicomesh/syncer"
 )
 
 // cutFull cuts the site from another one, both ways.
@@ -161,7 +162,7 @@ func (s *site) fill() {
 	s.full = true
 	s.seen["disk full"]++
 	s.resize()
-	s.life.sync.Room(s.life.ctx, true)
+	s.life.sync.Room(s.life.ctx, syncer.Room{Low: true})
 }
 
 // empty makes room again.
@@ -172,7 +173,7 @@ func (s *site) empty() {
 	s.full = false
 	s.resize()
 	if s.life != nil {
-		s.life.after(0, func() { s.life.sync.Room(s.life.ctx, false) })
+		s.life.after(0, func() { s.life.sync.Room(s.life.ctx, syncer.Room{}) })
 	}
 }
 

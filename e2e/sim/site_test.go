@@ -198,7 +198,7 @@ func (s *site) start() {
 	}
 	mono, wall := s.clocks()
 	l.last = reach.Moment{Mono: mono, Wall: wall}
-	l.sync.Room(l.ctx, s.full)
+	l.sync.Room(l.ctx, syncer.Room{Low: s.full})
 	for _, uid := range s.studies {
 		l.look(uid)
 	}

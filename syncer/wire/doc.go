@@ -26,7 +26,7 @@ import "errors"
 // Major changes when sites of two releases can no longer talk; it is part of the protocol's name in TLS (ALPN). Minor grows with every addition.
 const (
 	Major = 1
-	Minor = 0
+	Minor = 1
 )
 
 // The limits of one frame and of what is in it. A writer keeps them by splitting; a reader refuses what is beyond.

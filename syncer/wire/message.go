@@ -145,6 +145,7 @@ type Summary struct {
 	Change      uint64 // the highest number given
 	Low         bool   // the disk is below its watermark: the sender takes nothing in, and is no holder of anything new
 	Dated       uint64 // when the sender last compared its index with its disk, Unix seconds; for display
+	Away        bool   // the sender's archive is not there, a disk that is not mounted: its index says what it held, and nobody knows what it holds. Since minor version 1
 }
 
 func (s *Summary) append(w *writer) {
@@ -158,6 +159,15 @@ func (s *Summary) append(w *writer) {
 
 func (s *Summary) parse(r *reader) {
 	s.Incarnation, s.Root, s.Count, s.Change, s.Low, s.Dated = r.text(), r.sum(), r.uint(), r.uint(), r.bool(), r.uint()
+}
+
+// appendMore and parseMore are for what came to a summary later: it stands behind all that older releases read, and is zero where one of them wrote.
+func (s *Summary) appendMore(w *writer) { w.bool(s.Away) }
+
+func (s *Summary) parseMore(r *reader) {
+	if len(r.b) > 0 {
+		s.Away = r.bool()
+	}
 }
 
 // Hello is the first message on a control stream.
@@ -174,11 +184,13 @@ func (h *Hello) append(w *writer) {
 	w.uint(h.Minor)
 	w.text(h.Generator)
 	h.Summary.append(w)
+	h.Summary.appendMore(w)
 }
 
 func (h *Hello) parse(r *reader) {
 	h.Minor, h.Generator = r.uint(), r.text()
 	h.Summary.parse(r)
+	h.Summary.parseMore(r)
 }
 
 // Changed is a hint: these studies have changed at the sender, and this is what it holds now. It may be lost, late or doubled; the sums are the truth.
@@ -193,11 +205,13 @@ func (*Changed) Kind() Kind { return KindChanged }
 func (c *Changed) append(w *writer) {
 	c.Summary.append(w)
 	appendStates(w, c.Studies)
+	c.Summary.appendMore(w)
 }
 
 func (c *Changed) parse(r *reader) {
 	c.Summary.parse(r)
 	c.Studies = parseStates(r)
+	c.Summary.parseMore(r)
 }
 
 // Claimed is a study that the sender is fetching.

@@ -102,6 +102,9 @@ func (s Status) wanting(what Condition, words []string) []string {
 	if !what.Settled {
 		return words
 	}
+	if s.Watch.Unreachable != "" {
+		words = append(words, "the tree is not there: "+s.Watch.Unreachable)
+	}
 	if s.Watch.Unseen > 0 {
 		words = append(words, fmt.Sprintf("%d studies have not been looked at since the start", s.Watch.Unseen))
 	}

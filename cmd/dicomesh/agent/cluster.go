@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin"
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/agent/mesh"
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/config"
 	"github.com/dicomesh/dicomesh/dedup"
@@ -228,16 +229,17 @@ func (s *site) runCluster(ctx context.Context, work *group) {
 	work.run("silent links", s.partSilent)
 }
 
-// tellRoom tells the syncer, and through it all sites, whether there is room.
+// tellRoom tells the syncer, and through it all sites, whether there is room, and whether the tree is there.
 func (s *site) tellRoom(ctx context.Context) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	for was := false; ; {
-		low := s.room.now.Load().State != "ok" || s.room.away.Load() != nil
-		if low != was {
-			s.library.Room(low)
-			s.syncer.Room(ctx, low)
-			was = low
+	for was := (syncer.Room{}); ; {
+		is := syncer.Room{Low: s.room.now.Load().State != admin.DiskOK || s.room.away.Load() != nil, Away: s.absent() != ""}
+		if is != was {
+			s.library.Room(is)
+			s.syncer.Room(ctx, is)
+			s.loop.GateChanged()
+			was = is
 		}
 		select {
 		case <-ctx.Done():

@@ -166,7 +166,7 @@ func (s *site) others(uid dedup.UID) []settle.SiteReport {
 		if r, known := s.syncer.Report(name, mine); known && err == nil {
 			complete := r.State.Flags&wire.Complete != 0 // a site says so of what is durable alone
 			x.Leaf, x.Complete, x.Durable, x.Lacking = r.State.Leaf, complete, complete, 0
-			x.Full, x.Number, x.Incarnation = r.Low, r.State.Change, r.Incarnation
+			x.Full, x.Away, x.Number, x.Incarnation = r.Low && !r.Away, r.Away, r.State.Change, r.Incarnation
 			if r.Offers {
 				x.Lacking = 1
 			}
@@ -178,6 +178,9 @@ func (s *site) others(uid dedup.UID) []settle.SiteReport {
 
 // echo asks all other active sites for an answer that is newer than the question.
 func (s *site) echo(ctx context.Context) (settle.Proof, error) {
+	if reason := s.absent(); reason != "" {
+		return settle.Proof{}, fmt.Errorf("the archive of this site is not there: %s", reason)
+	}
 	p, err := s.reach.Echo(ctx)
 	if err != nil {
 		return settle.Proof{}, err

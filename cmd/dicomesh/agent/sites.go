@@ -34,6 +34,9 @@ func (s *site) sites() []admin.Site {
 		row := admin.Site{Name: x.Row.Name, Role: string(x.Row.Role), State: stateOf(x, s.config.Machine.Wall(), near), Links: []admin.Link{}}
 		if x.Self {
 			row.Lag = s.ownLag()
+			if s.absent() != "" {
+				row.NotLevel, row.State = noArchive, row.State+withoutArchive
+			}
 			all = append(all, row)
 			continue
 		}
@@ -42,6 +45,9 @@ func (s *site) sites() []admin.Site {
 		}
 		if heard := x.Link.Heard; !heard.IsZero() {
 			row.LastSeen = time.Since(heard).Seconds()
+		}
+		if said := known[x.Row.Name].Said; said != nil && said.Away {
+			row.State += withoutArchive
 		}
 		row.Lag = s.lag(x.Row.Name, known[x.Row.Name])
 		row.Mark = s.blames.mark(x.Row.Name, known[x.Row.Name].Suspect, time.Now())
@@ -53,6 +59,12 @@ func (s *site) sites() []admin.Site {
 	return all
 }
 
+// noArchive is why nothing that a site has in its index is held to be safe there.
+const noArchive = "its archive is not there: is it mounted?"
+
+// withoutArchive is what the state of such a site ends with.
+const withoutArchive = ", without its archive"
+
 // notLevel is why a site is not known to hold all that this one holds now, and nothing else; "": it is.
 func notLevel(known syncer.SiteStatus, mine wire.Summary) string {
 	switch {
@@ -60,6 +72,8 @@ func notLevel(known syncer.SiteStatus, mine wire.Summary) string {
 		return "there is no way to ask it what it holds"
 	case known.Said == nil:
 		return "it has not said yet what it holds"
+	case known.Said.Away:
+		return noArchive
 	case known.Said.Root != mine.Root || known.Said.Count != mine.Count:
 		return "it does not hold all the same, and is being compared with"
 	}
@@ -257,7 +271,7 @@ func (s *site) holders(known settle.StudyStatus) (all []admin.Holder) {
 			h.Waived, h.Why = !x.Row.Counts(s.config.Machine.Wall()), stateOf(x, s.config.Machine.Wall(), near)
 		} else {
 			o := known.Others[n]
-			h.Level, h.Complete, h.Durable = o.Lacking == 0 && o.Leaf == known.Leaf, o.Complete, o.Durable
+			h.Level, h.Complete, h.Durable = !o.Away && o.Lacking == 0 && o.Leaf == known.Leaf, !o.Away && o.Complete, !o.Away && o.Durable
 		}
 		if !h.Safe() && !h.Waived {
 			h.Why = s.unsafe(x, known.Study)
@@ -275,6 +289,8 @@ func (s *site) unsafe(x mesh.Site, study dedup.UID) string {
 		return "no link: it has not been heard since the start of this agent"
 	case !known.Up || x.Link.Up && !s.hears(x):
 		return fmt.Sprintf("no link: it was last heard %.0f s ago", time.Since(x.Link.Heard).Seconds())
+	case known.Said != nil && known.Said.Away:
+		return noArchive
 	case differs:
 		return d.Why
 	case known.Said == nil || !known.Compared:

@@ -61,9 +61,7 @@ func (s *site) inboxStatus() admin.Inbox {
 func (s *site) watchStatus() admin.Watch {
 	w := s.watcher.Status()
 	out := admin.Watch{Watches: w.Watches, Hot: w.Hot, Cold: w.Cold, Unseen: max(0, s.atStart-w.Hot-w.Cold), Unfinished: w.Unfinished, Overflows: w.Overflows, LastCycle: w.LastCycle, Limited: w.Limited}
-	if !w.Unreachable.IsZero() {
-		out.Unreachable = w.Reason
-	}
+	out.Unreachable = s.absent()
 	if dated := s.library.Summary().Dated; dated > 0 {
 		out.Rescanned = time.Unix(int64(dated), 0).UTC()
 	}
@@ -93,7 +91,11 @@ func (s *site) Study(ctx context.Context, uid dedup.UID) (admin.Study, error) {
 	}
 	out := admin.Study{Row: rowOf(row, known), Provisional: known.Provisional != dedup.Digest{} && known.Provisional != known.Published, Missing: []string{}}
 	out.Study, out.Certificate = uid.String(), evidence(known.Certificate)
-	out.Holders = append([]admin.Holder{{Site: s.mark.Site, Level: true, Complete: row.Complete, Durable: true}}, s.holders(known)...)
+	own := admin.Holder{Site: s.mark.Site, Level: true, Complete: row.Complete, Durable: true}
+	if s.absent() != "" {
+		own = admin.Holder{Site: s.mark.Site, Why: noArchive}
+	}
+	out.Holders = append([]admin.Holder{own}, s.holders(known)...)
 	return out, s.wants(ctx, uid, &out)
 }
 

@@ -199,6 +199,17 @@ func (s *site) away() (back bool, reason string) {
 	return true, ""
 }
 
+// absent is why the tree is not there, as far as anybody here has noticed; "" if it is. What the index knows of it then is a memory.
+func (s *site) absent() string {
+	if w := s.watcher.Status(); !w.Unreachable.IsZero() {
+		return w.Reason
+	}
+	if away := s.room.away.Load(); away != nil {
+		return *away
+	}
+	return ""
+}
+
 // sayAway keeps why the tree is away: while it is, nothing is stored in what lies open without a name. The watcher says it to the operator.
 func (s *site) sayAway(reason string) {
 	was := s.room.away.Load()

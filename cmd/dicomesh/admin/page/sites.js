@@ -26,8 +26,8 @@ export function sitesOf(status) {
     const silent = link ? Math.max(link.there.silent_s, link.back.silent_s) : 0, carries = !link || (link.there.state === 'up' && link.back.state === 'up');
     // A connection may look open for a while after its line is cut, and a site may be thought alive: what the cluster is judged by counts.
     const far = near.has(x.name) || !link ? 'up, through others' : silent > 0 ? `silent for ${lasting(silent)}` : 'coming up';
-    const state = x.state.startsWith('up') && !self && !(x.state === 'up' && carries) ? far : x.state.replace(/^down/, 'not heard'); // whether it is down nobody here knows
-    const up = state.startsWith('up') ? 'up' : /^(not heard|silent)/.test(state) ? 'down' : 'other';
+    const state = x.state.startsWith('up') && !self && !(/^up(, without its archive)?$/.test(x.state) && carries) ? far : x.state.replace(/^down/, 'not heard'); // whether it is down nobody here knows
+    const up = /without its archive/.test(state) ? 'other' : state.startsWith('up') ? 'up' : /^(not heard|silent)/.test(state) ? 'down' : 'other';
     return { ...x, self, state, up, linked: state === 'up', words: state.replace(/ by .*/, '') };
   });
 }

@@ -125,25 +125,8 @@ func (w *walk) plan(ctx context.Context) (err error) {
 		return err
 	}
 	w.progress.StudiesTotal = len(w.studies)
-	for _, uid := range w.studies {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		folder, err := w.tree.Study(uid)
-		if err != nil {
-			return err
-		}
-		held, _, err := folder.Files()
-		if err != nil {
-			return err
-		}
-		for _, h := range held {
-			if info, err := w.fs.Lstat(h.Path); err == nil {
-				w.progress.FilesTotal, w.progress.BytesTotal = w.progress.FilesTotal+1, w.progress.BytesTotal+info.Size()
-			}
-		}
-	}
-	return nil
+	w.progress.FilesTotal, w.progress.BytesTotal, err = w.tree.Measure(ctx, w.studies)
+	return err
 }
 
 // study brings one study up to date.

@@ -89,7 +89,7 @@ func (c *Checker) Run(ctx context.Context, found func(Finding)) (Summary, error)
 		return total, err
 	}
 	if c.config.Report != nil {
-		if err := c.measure(ctx, studies); err != nil {
+		if c.progress.FilesTotal, c.progress.BytesTotal, err = c.tree.Measure(ctx, studies); err != nil {
 			return total, err
 		}
 	}
@@ -191,29 +191,6 @@ func (c *Checker) knownStudies(ctx context.Context, studies []dedup.UID) (all []
 	}
 	slices.SortFunc(studies, dedup.UID.Compare)
 	return slices.Compact(studies), damage
-}
-
-// measure counts files and bytes.
-func (c *Checker) measure(ctx context.Context, studies []dedup.UID) error {
-	for _, uid := range studies {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		folder, err := c.tree.Study(uid)
-		if err != nil {
-			return err
-		}
-		held, _, err := folder.Files()
-		if err != nil {
-			return err
-		}
-		for _, h := range held {
-			if info, err := c.config.Tree.Lstat(h.Path); err == nil {
-				c.progress.FilesTotal, c.progress.BytesTotal = c.progress.FilesTotal+1, c.progress.BytesTotal+info.Size()
-			}
-		}
-	}
-	return nil
 }
 
 // tell reports one more file.

@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,7 +12,7 @@ import (
 // What is under way on a link is at most what the link was measured to carry in 0.4 s: enough to keep it busy at any round-trip time
 // that matters, little enough that what is more urgent does not wait behind it, and that the first connection of a bundle that is about to grow is not
 // left with all of it. On a slow link it is less, where answers come sooner and more gains nothing (widening): about half of it is lost by a cut, or by the end of this process. A lane asks for nothing while a more urgent one asks or has something under way;
-// backfill gets a request through every few seconds all the same, so that a hospital that never sleeps is backfilled too.
+// it gets a request through every few seconds all the same: a hospital that never sleeps is backfilled too, and viewers who never rest do not keep what is new away.
 type lanes struct {
 	most  int64 // bytes under way on one link
 	mu    sync.Mutex
@@ -24,9 +25,9 @@ type lane struct {
 	rate     float64 // bytes a second, measured while something was under way
 	underway int64
 	active   [Backfill + 1]int
-	waiting  [Backfill + 1]int
-	changed  chan struct{} // closed when something of the above has changed
-	last     time.Time     // when backfill last got a request through
+	waiting  [Backfill + 1][]*waiter // in the order in which they get leave
+	last     [Backfill + 1]time.Time // when a lane last got a request through
+	alarm    *time.Timer             // looks again when that was long enough ago; nil before anybody waits for it
 
 	answer   time.Duration // how long the first byte of an answer takes at least, as far as was seen lately; 0: nothing is known
 	answered time.Time     // when that was seen
@@ -37,6 +38,12 @@ type lane struct {
 	full  bool // somebody had to wait for room meanwhile
 
 	wider widening
+}
+
+// waiter waits for leave.
+type waiter struct {
+	least int64
+	leave chan int64 // has room for it
 }
 
 // widening finds out whether a slow link is slow because too little is under way on it. Where packets are lost at random an answer takes several round
@@ -83,9 +90,9 @@ const (
 	leastRequest  = 32 << 10
 	mostRequest   = 8 << 20
 	atATime       = 64
-	fewAtATime    = 24        // where that still makes requests of
-	largeRequest  = 256 << 10 // so many bytes and more: each costs a stream, and a link that fast has no bundle
-	backfillEach  = 3 * time.Second
+	fewAtATime    = 24              // where that still makes requests of
+	largeRequest  = 256 << 10       // so many bytes and more: each costs a stream, and a link that fast has no bundle
+	trickleEach   = 3 * time.Second // a lane gets a request through beside more urgent ones
 )
 
 func newLanes(most int64) *lanes {
@@ -96,7 +103,7 @@ func newLanes(most int64) *lanes {
 func (l *lanes) lane(site string) *lane {
 	s := l.sites[site]
 	if s == nil {
-		s = &lane{most: l.most, changed: make(chan struct{})}
+		s = &lane{most: l.most}
 		l.sites[site] = s
 	}
 	return s
@@ -138,59 +145,101 @@ func (l *lanes) rate(site string) float64 {
 	return l.lane(site).rate
 }
 
-// acquire waits for leave to ask a site for so many bytes at least, and returns for how many. The caller calls release when the answer has come, or has not.
+// acquire waits for leave to ask a site for so many bytes at least, and returns for how many. Within a lane leave is given in the order in which it was asked for. The caller
+// calls release when the answer has come, or has not. With a context that has ended there is no leave.
 func (l *lanes) acquire(ctx context.Context, site string, urgency Lane, least int64) (bytes int64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	s := l.lane(site)
-	s.waiting[urgency]++
-	defer func() { s.waiting[urgency]-- }()
-	for {
-		bytes = max(least, s.request())
-		wait, may := s.may(urgency, bytes, time.Now())
-		if may {
-			s.underway += bytes
-			s.active[urgency]++
-			if urgency == Backfill {
-				s.last = time.Now()
-			}
-			if s.since.IsZero() {
-				s.since, s.idle = time.Now(), true
-			}
+	if len(s.waiting[urgency]) == 0 {
+		if bytes, _ = s.give(urgency, least, time.Now()); bytes > 0 {
+			l.mu.Unlock()
 			return bytes, nil
 		}
-		changed := s.changed
-		l.mu.Unlock()
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			err = ctx.Err()
-		case <-changed:
-		case <-timer.C:
-		}
-		timer.Stop()
-		l.mu.Lock()
-		if err != nil {
-			return 0, err
-		}
+	}
+	w := &waiter{least, make(chan int64, 1)}
+	s.waiting[urgency] = append(s.waiting[urgency], w)
+	l.serve(s)
+	l.mu.Unlock()
+	select {
+	case bytes = <-w.leave:
+		return bytes, nil
+	case <-ctx.Done():
+		l.withdraw(s, urgency, w)
+		return 0, ctx.Err()
 	}
 }
 
-// may reports whether a lane may ask now, or else how long to wait though nothing changes.
-func (s *lane) may(urgency Lane, bytes int64, now time.Time) (time.Duration, bool) {
+// withdraw takes out one who does not wait any more, or gives back what it was given meanwhile.
+func (l *lanes) withdraw(s *lane, urgency Lane, w *waiter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i := slices.Index(s.waiting[urgency], w); i >= 0 {
+		s.waiting[urgency] = slices.Delete(s.waiting[urgency], i, i+1)
+	} else {
+		s.back(urgency, <-w.leave)
+	}
+	l.serve(s)
+}
+
+// serve gives leave to those whose turn it is, the most urgent first. The caller holds the lock.
+func (l *lanes) serve(s *lane) {
+	var again time.Time
+	now := time.Now()
+	for urgency := Asked; urgency <= Backfill; urgency++ {
+		for len(s.waiting[urgency]) > 0 {
+			w := s.waiting[urgency][0]
+			bytes, due := s.give(urgency, w.least, now)
+			if bytes == 0 {
+				again = earlier(again, due)
+				break
+			}
+			s.waiting[urgency] = s.waiting[urgency][1:]
+			w.leave <- bytes
+		}
+	}
+	switch {
+	case again.IsZero() && s.alarm != nil:
+		s.alarm.Stop()
+	case again.IsZero():
+	case s.alarm != nil:
+		s.alarm.Reset(again.Sub(now))
+	default:
+		s.alarm = time.AfterFunc(again.Sub(now), func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.serve(s)
+		})
+	}
+}
+
+// give gives leave for so many bytes at least, or for none: then it says when to try again though nothing changes, zero if only a change can help.
+func (s *lane) give(urgency Lane, least int64, now time.Time) (bytes int64, due time.Time) {
+	bytes = max(least, s.request())
 	if s.underway > 0 && s.underway+bytes > s.window() {
 		s.full = true
-		return time.Minute, false
+		return 0, time.Time{}
 	}
 	for more := Asked; more < urgency; more++ {
-		if s.waiting[more] == 0 && s.active[more] == 0 {
+		if len(s.waiting[more]) == 0 && s.active[more] == 0 {
 			continue
 		}
-		if due := s.last.Add(backfillEach); urgency < Backfill || s.active[Backfill] > 0 || due.After(now) {
-			return max(due.Sub(now), 100*time.Millisecond), false
+		if s.active[urgency] > 0 {
+			return 0, time.Time{}
+		}
+		if due = s.last[urgency].Add(trickleEach); due.After(now) {
+			return 0, due
 		}
 	}
-	return 0, true
+	s.underway += bytes
+	s.active[urgency]++
+	s.last[urgency] = now
+	if s.since.IsZero() {
+		s.since, s.idle = now, true
+	}
+	return bytes, time.Time{}
 }
 
 // release gives leave back: of asked bytes so many came.
@@ -198,17 +247,21 @@ func (l *lanes) release(site string, urgency Lane, asked, came int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.lane(site)
+	s.got += came
+	s.back(urgency, asked)
+	l.serve(s)
+}
+
+// back takes leave back. The caller holds the lock.
+func (s *lane) back(urgency Lane, asked int64) {
 	s.underway -= asked
 	s.active[urgency]--
-	s.got += came
 	if took := time.Since(s.since); took > 200*time.Millisecond || s.underway == 0 && s.idle && took > 0 {
 		s.measure(took)
 	}
 	if s.underway == 0 { // the few that came last, all at once, are no measure of anything
 		s.got, s.full, s.since = 0, false, time.Time{}
 	}
-	close(s.changed)
-	s.changed = make(chan struct{})
 }
 
 // measure takes a stretch of time in which something was under way throughout. That it carried little says little, unless more was wanted.

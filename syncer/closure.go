@@ -72,13 +72,13 @@ func (t *transfer) closure(ctx context.Context, refs []dedup.Ref, where func(ded
 		if err := t.fetchAll(ctx, wants, w); err != nil {
 			return c, err
 		}
-		c.put, refs = w.receipts, w.next
 		for _, r := range w.gone {
 			c.absent[r] = true
 		}
-		if err := t.larges(ctx, w.large); err != nil {
+		if err := t.larges(ctx, w); err != nil {
 			return c, err
 		}
+		c.put, refs = w.receipts, w.next
 	}
 	c.spread()
 	return c, nil
@@ -87,19 +87,21 @@ func (t *transfer) closure(ctx context.Context, refs []dedup.Ref, where func(ded
 // atOnce is how many large files of a study are fetched at the same time: the end of one leaves room on the link for the beginning of another.
 const atOnce = 3
 
-// larges fetches large files, and returns when they are durable.
-func (t *transfer) larges(ctx context.Context, files []largeFile) error {
+// larges fetches the large files of a wave, and returns when they are durable.
+func (t *transfer) larges(ctx context.Context, w *wave) error {
 	var all sync.WaitGroup
 	room := make(chan struct{}, atOnce)
-	errs := make([]error, len(files))
+	errs := make([]error, len(w.large))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for i, f := range files {
+	for i, f := range w.large {
 		room <- struct{}{}
 		all.Go(func() {
 			defer func() { <-room }()
 			if errs[i] = ctx.Err(); errs[i] == nil {
-				errs[i] = t.large(ctx, f.want, f.size)
+				var refs []dedup.Ref
+				refs, errs[i] = t.large(ctx, f.want, f.size)
+				w.refers(f.want.ref, refs)
 			}
 			if errs[i] != nil {
 				cancel()
@@ -168,7 +170,7 @@ type largeFile struct {
 }
 
 func (w *wave) take(x want, ref dedup.Ref, stored []byte) error {
-	refs, err := w.checkBulk(ref, stored)
+	refs, err := w.checkBulk(x, ref, stored)
 	if err != nil {
 		return err
 	}
@@ -182,11 +184,22 @@ func (w *wave) take(x want, ref dedup.Ref, stored []byte) error {
 	if n := len(w.receipts); n == 0 || w.receipts[n-1] != r {
 		w.receipts = append(w.receipts, r)
 	}
-	w.next = append(w.next, refs...)
-	if len(refs) > 0 {
-		w.parts[x.ref] = refs
-	}
+	w.add(x.ref, refs)
 	return nil
+}
+
+// refers notes what a file refers to.
+func (w *wave) refers(ref dedup.Ref, refs []dedup.Ref) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.add(ref, refs)
+}
+
+// add is refers for a caller who holds the lock.
+func (w *wave) add(ref dedup.Ref, refs []dedup.Ref) {
+	if w.next = append(w.next, refs...); len(refs) > 0 {
+		w.parts[ref] = refs
+	}
 }
 
 func (w *wave) without(x want) {

@@ -197,9 +197,9 @@ func (j *judges) checkHead(study dedup.UID, w want, stored []byte) (h head, err 
 // checkBulk checks bulkdata against its name, and returns the files that it refers to if it is an object.
 //
 // Names of 64 hex digits with dicomesh's own extensions are SHA-256 sums; a stream has its own in the name besides. Names in other writers' spellings say
-// nothing that can be relied on: such a file is taken as it comes, its digest is recorded when it is first entered, and package verify will say "cannot
-// tell" where that is lost.
-func (j *judges) checkBulk(ref dedup.Ref, stored []byte) ([]dedup.Ref, error) {
+// nothing that can be relied on (nameless): such a file must be what its source recorded when it first saw it, and is taken as it comes from a source that does not say that. Its digest
+// is recorded when it is first entered here, and package verify will say "cannot tell" where that is lost.
+func (j *judges) checkBulk(w want, ref dedup.Ref, stored []byte) ([]dedup.Ref, error) {
 	if ref.Stream != "" {
 		if sum := blake3.Sum256(stored); hex.EncodeToString(sum[:16]) != ref.Stream {
 			return nil, fault("bulkdata that does not have its name")
@@ -214,10 +214,27 @@ func (j *judges) checkBulk(ref dedup.Ref, stored []byte) ([]dedup.Ref, error) {
 	if ref.Ext == ".json.gz" || ref.Ext == ".json" {
 		return checkObject(ref, text)
 	}
-	if len(ref.Name) == 2*sha256.Size && ownExt(ref.Ext) && dedup.HashOf(sha256.Sum256(text)) != ref.Hash() {
+	if nameless(ref) {
+		return nil, w.recorded(blake3.Sum256(text))
+	}
+	if dedup.HashOf(sha256.Sum256(text)) != ref.Hash() {
 		return nil, fault("bulkdata that does not have its name")
 	}
 	return nil, nil
+}
+
+// nameless reports whether the name of a file says nothing of its bytes, and its bytes are no object that says it: a value that another writer has named.
+func nameless(ref dedup.Ref) bool {
+	object := ref.Ext == ".json.gz" || ref.Ext == ".json"
+	return ref.Class == dedup.Bulkdata && ref.Stream == "" && !object && (len(ref.Name) != 2*sha256.Size || !ownExt(ref.Ext))
+}
+
+// recorded says whether a nameless file that came is what its source recorded, as far as that has said what it recorded.
+func (w want) recorded(content dedup.Digest) error {
+	if w.content != (dedup.Digest{}) && w.content != content {
+		return fault("bulkdata that is not what its source recorded of it")
+	}
+	return nil
 }
 
 // received is what the index is told of a file that was checked. Where package verify knows more than the door (what an envelope may be, what is inside of
@@ -266,18 +283,15 @@ func checkObject(ref dedup.Ref, text []byte) ([]dedup.Ref, error) {
 
 // summer checks a large file while it comes in: one that is not compressed, so that its bytes are its content.
 type summer struct {
-	ref    dedup.Ref
-	digest dedup.Digest // of class other; else zero
-	sha    interface {
+	want
+	sha interface {
 		io.Writer
 		Sum([]byte) []byte
 	}
 	blake *blake3.Hasher
 }
 
-func newSummer(ref dedup.Ref, digest dedup.Digest) *summer {
-	return &summer{ref: ref, digest: digest, sha: sha256.New(), blake: blake3.New()}
-}
+func newSummer(w want) *summer { return &summer{want: w, sha: sha256.New(), blake: blake3.New()} }
 
 // Write implements io.Writer.
 func (s *summer) Write(p []byte) (int, error) {
@@ -298,8 +312,8 @@ func (s *summer) check() error {
 		if hex.EncodeToString(s.blake.Sum(nil)[:16]) == s.ref.Stream {
 			return nil
 		}
-	case len(s.ref.Name) != 2*sha256.Size || !ownExt(s.ref.Ext):
-		return nil
+	case nameless(s.ref):
+		return s.recorded(dedup.Digest(s.blake.Sum(nil)))
 	default:
 		if hex.EncodeToString(s.sha.Sum(nil)) == s.ref.Name {
 			return nil

@@ -17,6 +17,8 @@ import (
 type want struct {
 	ref    dedup.Ref
 	digest dedup.Digest // of a head; zero for bulkdata
+	// content is the digest of bulkdata whose name says nothing (nameless), as its source has it recorded, once that has said so; else zero.
+	content dedup.Digest
 }
 
 // taker is given each file that came, checked by nobody yet, as what it is stored at the source. An error that is a fault ends the fetch.
@@ -77,6 +79,9 @@ func (t *transfer) fetchAll(ctx context.Context, wants []want, into taker) error
 func (t *transfer) here(w want, into taker) bool {
 	if stored := t.tent.find(w); stored != nil && into.take(w, w.ref, stored) == nil {
 		return true
+	}
+	if nameless(w.ref) { // a beginning of it cannot be told from the whole
+		return false
 	}
 	stored := t.saved.read(t.study, w.ref, wholeFile)
 	if stored == nil || into.take(w, w.ref, stored) != nil { // or it is the beginning of a large file, which goes on from there
@@ -195,6 +200,7 @@ func (t *transfer) enough(bytes int64) time.Duration {
 
 // file takes one file of an answer.
 func (f *fetching) file(in *incoming, h *wire.FileHeader, w want) error {
+	w.content = h.Content
 	switch h.Status {
 	case wire.Here:
 		stored, err := in.body(h)
@@ -211,7 +217,7 @@ func (f *fetching) file(in *incoming, h *wire.FileHeader, w want) error {
 		f.into.beyond(w, h.Size)
 	case wire.Later:
 		f.mu.Lock()
-		f.queue = append(f.queue, w)
+		f.queue = append(f.queue, want{ref: w.ref, digest: w.digest})
 		f.mu.Unlock()
 	default:
 		f.into.without(w)

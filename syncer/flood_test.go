@@ -156,7 +156,7 @@ func TestBombs(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for what, b := range map[string][]byte{"zeros": huge, "records": dedup.Compress(nil, records), "brackets": dedup.Compress(nil, deep), "text": large} {
-				if _, err := j.checkBulk(object, b); !errors.Is(err, errFault) {
+				if _, err := j.checkBulk(want{}, object, b); !errors.Is(err, errFault) {
 					t.Errorf("%s are an object: %v", what, err)
 				}
 			}
@@ -198,7 +198,7 @@ func TestFits(t *testing.T) {
 			t.Errorf("%s: %d files fit, and not %d", what, n, c.fits)
 		}
 	}
-	if err := (&transfer{}).large(t.Context(), want{ref: sharedValue(1)}, mostFile+1); !errors.Is(err, errFault) {
+	if _, err := (&transfer{}).large(t.Context(), want{ref: sharedValue(1)}, mostFile+1); !errors.Is(err, errFault) {
 		t.Errorf("a file of any size is begun: %v", err)
 	}
 }

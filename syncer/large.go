@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -27,7 +28,7 @@ type partial struct {
 	temp  *durable.Temp
 	sum   *summer
 	at    uint64 // bytes that were written
-	found bool   // some of them were found, not sent
+	found bool   // some of them came before: in another pull, of another site perhaps, or in a process that died
 }
 
 // Write implements io.Writer. Its errors are this site's.
@@ -77,19 +78,30 @@ func (p *partials) close() {
 	p.kept = nil
 }
 
-// large fetches a file that is too large to come with others: by ranges, written in order, checked while they are, resumed where an earlier process or pull
-// had come to. It is durable when large returns nil.
-func (t *transfer) large(ctx context.Context, w want, size uint64) error {
+// large fetches a file that is too large to come with others, and returns what it refers to. It is durable when large returns no error.
+func (t *transfer) large(ctx context.Context, w want, size uint64) (refs []dedup.Ref, err error) {
 	if size > mostFile {
-		return fault("a file of %d bytes", size)
+		return nil, fault("a file of %d bytes", size)
 	}
-	if strings.HasSuffix(w.ref.Path(), ".gz") {
-		return t.largeCompressed(ctx, w, size)
+	if strings.HasSuffix(w.ref.Path(), ".gz") || w.ref.Ext == ".json" {
+		return t.largeInMemory(ctx, w, size)
 	}
-	p, err := t.begin(w, size)
-	if err != nil {
-		return err
+	for again := true; again; {
+		p, err := t.begin(w, size)
+		if err != nil {
+			return nil, err
+		}
+		if again, err = t.bytewise(ctx, p, size); err != nil {
+			return nil, err
+		}
 	}
+	return nil, nil
+}
+
+// bytewise fetches the rest of a large file: by ranges, written in order, checked while they are. again: what had come before spoiled it, and nobody can tell whose fault that is, so
+// that it is to be fetched from its first byte.
+func (t *transfer) bytewise(ctx context.Context, p *partial, size uint64) (again bool, err error) {
+	w := p.sum.want
 	if err := t.ranges(ctx, w, span{p.at, size}, func(b []byte) error {
 		_, err := p.Write(b)
 		return err
@@ -99,29 +111,30 @@ func (t *transfer) large(ctx context.Context, w want, size uint64) error {
 		} else {
 			t.partials.keep(label(t.study, w.ref), p)
 		}
-		return err
+		return false, err
 	}
 	defer p.batch.Discard()
 	switch err := p.sum.check(); {
 	case err != nil && p.found:
-		return fmt.Errorf("%w: what an earlier process had left of a file is damaged", durable.ErrNotStored)
+		return true, nil
 	case err != nil:
-		return err
+		return false, err
 	}
 	if err := p.batch.Place(p.temp, w.ref.In(t.study), classOf(w.ref)); err != nil {
-		return fmt.Errorf("%w: %w", durable.ErrNotStored, err)
+		return false, fmt.Errorf("%w: %w", durable.ErrNotStored, err)
 	}
 	taken, err := t.depot.store(p.batch)
 	if name := w.ref.In(t.study); err == nil && !taken[name] {
 		t.arrived(receivedLarge(t.study, w.ref, p.at, p.sum), receipt{})
 	}
-	return err
+	return false, err
 }
 
 // begin is what has come of a file already: in a pull before, or in a process that died, of whose bytes nothing is known, so they are copied and summed.
 func (t *transfer) begin(w want, size uint64) (*partial, error) {
 	if p := t.partials.take(label(t.study, w.ref)); p != nil {
-		if p.at <= size {
+		if p.at <= size && p.sum.want == w && w.resumes() {
+			p.found = p.at > 0
 			return p, nil
 		}
 		p.batch.Discard()
@@ -135,12 +148,9 @@ func (t *transfer) begin(w want, size uint64) (*partial, error) {
 		batch.Discard()
 		return nil, fmt.Errorf("%w: %w", durable.ErrNotStored, err)
 	}
-	p := &partial{batch: batch, temp: temp, sum: newSummer(w.ref, w.digest)}
-	if f := t.saved.open(t.study, w.ref); f != nil {
-		p.found = true
-		_, err = io.Copy(p, io.LimitReader(f, int64(size)))
-		_ = f.Close()
-		t.saved.drop(t.study, w.ref)
+	p := &partial{batch: batch, temp: temp, sum: newSummer(w)}
+	if w.resumes() {
+		err = t.goOn(p, size)
 	}
 	if err != nil {
 		batch.Discard()
@@ -149,34 +159,51 @@ func (t *transfer) begin(w want, size uint64) (*partial, error) {
 	return p, nil
 }
 
-// largeCompressed fetches a compressed file of more than wholeFile: a list of very many records. It is checked in memory, within the limits.
-func (t *transfer) largeCompressed(ctx context.Context, w want, size uint64) error {
+// goOn copies what an earlier process had saved of a file.
+func (t *transfer) goOn(p *partial, size uint64) error {
+	f := t.saved.open(t.study, p.sum.ref)
+	if f == nil {
+		return nil
+	}
+	p.found = true
+	_, err := io.Copy(p, io.LimitReader(f, int64(size)))
+	_ = f.Close()
+	t.saved.drop(t.study, p.sum.ref)
+	return err
+}
+
+// resumes reports whether a file may go on from bytes that came before. Of one whose name says nothing, and of which its source has not said what it recorded, nobody would ever notice
+// that it was put together of two.
+func (w want) resumes() bool { return !nameless(w.ref) || w.content != dedup.Digest{} }
+
+// largeInMemory fetches a file of more than wholeFile that has to be read as a whole: a list of very many records. It is checked in memory, within the limits.
+func (t *transfer) largeInMemory(ctx context.Context, w want, size uint64) (refs []dedup.Ref, err error) {
 	if size > mostCompressed {
-		return fault("a compressed file of %d bytes", size)
+		return nil, fault("a compressed file of %d bytes", size)
 	}
 	var stored []byte // as bytes come: a size is a claim
 	if err := t.ranges(ctx, w, span{0, size}, func(b []byte) error {
 		stored = append(stored, b...)
 		return nil
 	}); err != nil {
-		return err
+		return nil, err
 	}
 	if w.ref.Class != dedup.Bulkdata {
 		h, err := t.checkHead(t.study, w, stored)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return t.headAlone(ctx, h)
+		return nil, t.headAlone(ctx, h)
 	}
-	if _, err := t.checkBulk(w.ref, stored); err != nil {
-		return err
+	if refs, err = t.checkBulk(w, w.ref, stored); err != nil {
+		return nil, err
 	}
 	r, err := t.depot.put(t.study, w.ref, stored)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	t.arrived(received(t.study, w.ref, stored), r)
-	return r.wait(ctx)
+	return refs, r.wait(ctx)
 }
 
 // headAlone completes and commits one head.
@@ -240,7 +267,7 @@ func (t *transfer) ask(ctx context.Context, w want, s span, pieces chan<- chan r
 		x := span{at, min(at+uint64(min(leave, mostPiece)), s.to)}
 		at = x.to
 		go func() {
-			b, err := t.piece(ctx, w, x)
+			b, err := t.piece(ctx, w, x, s.to)
 			p <- result{b, err, func() { t.lanes.release(t.site, urgency, leave, int64(len(b))) }}
 		}()
 	}
@@ -263,8 +290,8 @@ func (p *pieces) give(b []byte) {
 	}
 }
 
-// piece fetches one piece.
-func (t *transfer) piece(ctx context.Context, w want, s span) ([]byte, error) {
+// piece fetches one piece of a file of that size.
+func (t *transfer) piece(ctx context.Context, w want, s span, size uint64) ([]byte, error) {
 	stream, err := t.open(ctx, t.site, Fetch)
 	if err != nil {
 		return nil, err
@@ -287,6 +314,9 @@ func (t *transfer) piece(ctx context.Context, w want, s span) ([]byte, error) {
 	}
 	if h.Status != wire.Here || h.Length != x.Length || h.Coding != wire.Stored {
 		return nil, fault("%s, %d bytes, where %d of a large file were asked for", h.Status, h.Length, x.Length)
+	}
+	if h.Size != size || h.Content != w.content {
+		return nil, errors.New("a large file that has become another one at its source while it was fetched")
 	}
 	b, err := in.body(h)
 	if err == nil {

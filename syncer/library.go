@@ -403,7 +403,11 @@ func (s *shelf) Open(ref dedup.Ref, digest dedup.Digest) (Book, error) {
 	}
 	ref = e.Ref
 	ref.Variant = ""
-	return Book{f, ref, size}, nil
+	b := Book{File: f, Ref: ref, Size: size}
+	if nameless(ref) {
+		b.Content = e.Content
+	}
+	return b, nil
 }
 
 // Where implements Shelf. An object that cannot be read is not there.

@@ -322,7 +322,7 @@ func (t *transfer) group(ctx context.Context, heads []wire.Head) error {
 		return err
 	}
 	for _, h := range append(large, c.large...) {
-		if err := t.large(ctx, want{ref: h.Ref, digest: h.Digest}, h.Disk); err != nil {
+		if _, err := t.large(ctx, want{ref: h.Ref, digest: h.Digest}, h.Disk); err != nil {
 			return err
 		}
 	}

@@ -47,8 +47,9 @@ type Shelf interface {
 // Book is an open file of the tree.
 type Book struct {
 	durable.File
-	Ref  dedup.Ref // as what it is stored
-	Size int64
+	Ref     dedup.Ref // as what it is stored
+	Size    int64
+	Content dedup.Digest // what was recorded of its content, where the name says nothing (nameless); zero: nothing was
 }
 
 // answers is the side that is asked.
@@ -299,7 +300,7 @@ func (s *sender) file(shelf Shelf, i uint64, w wire.Want) error {
 		return err
 	}
 	defer b.Close()
-	h := &wire.FileHeader{Index: i, Status: wire.Here, Size: uint64(b.Size)}
+	h := &wire.FileHeader{Index: i, Status: wire.Here, Size: uint64(b.Size), Content: b.Content}
 	if b.Ref != w.Ref {
 		h.Ref = b.Ref
 	}

@@ -464,14 +464,23 @@ func TestControlEnds(t *testing.T) {
 }
 
 // TestNestedAbsent holds that a list or an instance file does not become visible while something is missing that an object of its own refers to, however deep, and that it does when
-// that has come.
+// that has come. That goes for an object that is too large to come with others, too.
 func TestNestedAbsent(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"small": 10, "large": wholeFile * 5 / 4} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); nestedAbsent(t, size) })
+	}
+}
+
+func nestedAbsent(t *testing.T, size int) {
 	m := newMesh()
 	a, b := m.start(t, "a", t.TempDir()), m.start(t, "b", t.TempDir())
 	uid := study(7)
 	frame := []byte(strings.Repeat("deep", 500))
 	deep := dedup.HashOf(sha256.Sum256(frame))
-	inner, h, err := dedup.Seal(dedup.Object{element(0x00480001, `{"BulkDataURI":"`+bulkPath(deep, ".raw")+`","vr":"OW"}`)}, dedup.Dedup{Type: dedup.TypeSequence})
+	filling := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(filling)
+	inner, h, err := dedup.Seal(dedup.Object{element(0x00091001, fmt.Sprintf(`{"Value":["%x%x"],"vr":"UT"}`, filling, sha256.Sum256(filling))), element(0x00480001, `{"BulkDataURI":"`+bulkPath(deep, ".raw")+`","vr":"OW"}`)}, dedup.Dedup{Type: dedup.TypeSequence})
 	if err != nil {
 		t.Fatal(err)
 	}

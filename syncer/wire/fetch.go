@@ -93,6 +93,9 @@ type FileHeader struct {
 	Size   uint64    // of the whole file, as stored
 	Coding Coding
 	Length uint64 // of the bytes that follow, as they travel
+	// Content is the digest of the whole file's content, as the sender has it recorded, where the name does not say what the file is: bulkdata of other writers. Zero: it is not said,
+	// as before minor version 1. On the wire it is a bool, and the digest only where it is true.
+	Content dedup.Digest
 }
 
 // Kind implements Message.
@@ -105,9 +108,16 @@ func (h *FileHeader) append(w *writer) {
 	w.uint(h.Size)
 	w.uint(uint64(h.Coding))
 	w.uint(h.Length)
+	w.bool(h.Content != dedup.Digest{})
+	if (h.Content != dedup.Digest{}) {
+		w.digest(h.Content)
+	}
 }
 
 func (h *FileHeader) parse(r *reader) {
 	h.Index, h.Status, h.Ref = r.uint(), Status(r.uint()), r.refOrNone()
 	h.Size, h.Coding, h.Length = r.uint(), Coding(r.uint()), r.uint()
+	if r.err == nil && len(r.b) > 0 && r.bool() {
+		h.Content = r.digest()
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/events"
 	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/dedup/index"
+	"github.com/dicomesh/dicomesh/dedup/ingest"
 	"github.com/dicomesh/dicomesh/regen"
 	"github.com/dicomesh/dicomesh/settle"
 	"github.com/dicomesh/dicomesh/watch"
@@ -30,6 +31,11 @@ func (s *site) holding(ctx context.Context, uid dedup.UID) (settle.Holding, erro
 		return settle.Holding{}, err
 	}
 	s.troubles(h)
+	if !h.Complete && h.Retry == 0 && h.CorruptCount > 0 && s.rewrite(ctx, h) {
+		if h, err = look(ctx, uid); err != nil {
+			return settle.Holding{}, err
+		}
+	}
 	if h.Nothing() {
 		s.watcher.Enough(uid)
 		return settle.Holding{}, fs.ErrNotExist
@@ -41,6 +47,28 @@ func (s *site) holding(ctx context.Context, uid dedup.UID) (settle.Holding, erro
 	}
 	return settle.Holding{Leaf: h.Leaf, Complete: h.Complete, Missing: h.MissingCount, Faults: h.CorruptCount + h.VanishedCount, Conflict: h.Conflict,
 		Instances: h.Instances, Change: h.Change}, nil
+}
+
+// rewrite has instance files that are damaged written once more from lists that have their records, and reports whether any was.
+func (s *site) rewrite(ctx context.Context, h index.Holding) bool {
+	was := make(map[string]dedup.Digest)
+	for _, t := range h.Corrupt {
+		if e, known, err := s.index.File(ctx, h.Study, t.Path); err == nil && known && t.Ref.Class == dedup.Instance {
+			was[t.Path] = e.Content
+		}
+	}
+	if len(was) == 0 {
+		return false
+	}
+	n, err := ingest.Rewrite(ctx, floored{FS: s.tree, refusal: s.room.refusal}, h.Study, was)
+	if err != nil {
+		s.log.Warn("damaged files could not be written again from a list", "error", err)
+	}
+	if n > 0 {
+		s.own.add(h.Study)
+		s.events.Add(events.Fault, h.Study.String(), fmt.Sprintf("%d damaged instance files were written again from a list that has their records", n))
+	}
+	return n > 0
 }
 
 // generate does a round for settle.

@@ -1,0 +1,51 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestAgentMendsFromList damages an instance file of which no copy is left anywhere, because a list accounts for it: other sites have collected theirs by then. The record is in the
+// list, so the agent writes the file once more; else the study could never be whole again.
+func TestAgentMendsFromList(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, quick)
+	s.start()
+	folder := sampled(t, "--studies", "1", "--series", "1", "--instances", "3", "--size", "16")
+	s.drop(folder)
+	s.settled()
+	if out, code := dicomesh(t, "combine", "--tree", s.in("tree")); code != 0 {
+		t.Fatalf("combine: exit code %d: %s", code, out)
+	}
+	eventually(t, time.Minute, "the study is one list, and settled", func() bool {
+		for _, state := range s.studies() {
+			return state == "settled"
+		}
+		return false
+	})
+	s.stop()
+	files, err := filepath.Glob(s.in("tree", "studies", "*", "deduplicated", "instances", "*.gz"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("%d instance files, %v", len(files), err)
+	}
+	whole, err := os.ReadFile(files[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(files[1], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(files[1], int64(len(whole)/2)); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	s.event("fault", "1 damaged instance files were written again from a list")
+	s.settled()
+	s.stop()
+	if out, code := dicomesh(t, "verify", "--tree", s.in("tree"), "--deep"); code != 0 {
+		t.Errorf("verify: %s", out)
+	}
+	gives(t, s.in("tree"), sums(t, folder))
+}

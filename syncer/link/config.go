@@ -108,6 +108,7 @@ const (
 	Refused EventKind = "refused" // somebody was turned away: not of this cluster, not who it says, not in the roster any more
 	Warning EventKind = "warning" // it was let in, and something is odd
 	Joined  EventKind = "joined"  // a request to join was granted
+	Forged  EventKind = "forged"  // a neighbour passed on, in the name of another site, what is not from there
 )
 
 // Event is something that operators may want to know.
@@ -117,7 +118,7 @@ type Event struct {
 	Address string // of the other end
 	Reason  string
 	At      time.Time
-	Omitted int // refusals before this one that were not told, because there were too many
+	Omitted int // refusals and forgeries before this one that were not told, because there were too many
 	// Rival is the name of a site of the roster that the other end claims with another key; "": it was refused for something else, or not at all.
 	Rival string
 }

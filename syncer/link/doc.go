@@ -13,6 +13,7 @@
 // HELLO, and nothing is sent before it. Both sides may dial at the same time; ties.go says which connection stays.
 //
 // What this package does not do: it does not say whether the cluster is whole, it knows no studies, and its queues of datagrams drop.
+// What goes through a neighbour is between its two ends as well (sealed.go): streams are sealed, packets are of those who prove themselves what they say.
 // Round-trip time, loss and who was heard when are told by Links; what follows from them is for others to decide.
 //
 // PROTOCOL.md sections 1, 4, 5 and 8 have the reasons and what was measured.
@@ -25,6 +26,8 @@ import "errors"
 const (
 	protocolSite = "dicomesh/1"
 	protocolJoin = "dicomesh-join/1"
+	// protocolRelayed is spoken by the two ends of a relayed stream, with the number of its kind behind it.
+	protocolRelayed = "dicomesh-relayed/1"
 )
 
 // Limits. They hold whatever a neighbour does.

@@ -251,7 +251,7 @@ func (e *Endpoint) tell(ev Event) {
 
 func (e *Endpoint) tellLocked(ev Event) {
 	ev.At = time.Now()
-	if ev.Kind == Refused {
+	if ev.Kind == Refused || ev.Kind == Forged {
 		if !e.told.take(ev.At) { // a flood of strangers is one line a second, and a number
 			e.omitted++
 			return

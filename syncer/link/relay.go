@@ -9,7 +9,7 @@ import (
 )
 
 // Two sites without a link reach each other through one neighbour that has links with both, for what is small: gossip and control. The neighbour
-// passes on only what comes from itself who sent it, so a name cannot be borrowed, and nothing travels a second hop.
+// passes on only what comes from itself who sent it, so a name cannot be borrowed, and nothing travels a second hop. Streams are sealed (sealed.go).
 
 // route is the connection 0 of the neighbour through which a site can be reached: one that may relay and says that it has a link there. The least
 // name is taken, so that all packets go one way. e.mu is held.
@@ -142,6 +142,17 @@ func (e *Endpoint) takeRelayed(ctx context.Context, c *conn, s *Stream) {
 		s.Abort()
 		return
 	}
+	done, ok := e.unsealed(c.site)
+	if !ok {
+		s.Abort()
+		return
+	}
 	s.kind, s.site = kind, from
+	err := e.sealIn(s, from)
+	done()
+	if err != nil {
+		s.Abort()
+		return
+	}
 	e.dispatch(ctx, s)
 }

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"sync"
@@ -22,6 +23,7 @@ type Stream struct {
 	pace    func(ctx context.Context, site string, n int) error
 	writing sync.Mutex
 	closed  atomic.Bool
+	sealed  *tls.Conn // of a relayed stream, what is between its two ends; nil of others
 }
 
 var _ net.Conn = (*Stream)(nil)
@@ -35,11 +37,16 @@ func (e *Endpoint) newStream(c *conn, qs *quic.Stream, kind Kind) *Stream {
 	return s
 }
 
-// Site is the site at the other end: of a relayed stream, the one that it is from or for, on the word of the neighbour that relays.
+// Site is the site at the other end, which has shown its key: of a relayed stream not the neighbour that relays. Where this site opened such a stream it has when the first bytes come.
 func (s *Stream) Site() string { return s.site }
 
 // Read reads. At the end of what the other end wrote it is io.EOF.
-func (s *Stream) Read(p []byte) (int, error) { return s.quic.Read(p) }
+func (s *Stream) Read(p []byte) (int, error) {
+	if s.sealed != nil {
+		return s.sealed.Read(p)
+	}
+	return s.quic.Read(p)
+}
 
 // paceAt is how much of a write is asked for at a time.
 const paceAt = 64 << 10
@@ -48,6 +55,9 @@ const paceAt = 64 << 10
 func (s *Stream) Write(p []byte) (int, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if s.sealed != nil {
+		return s.sealed.Write(p)
+	}
 	if s.pace == nil {
 		return s.quic.Write(p)
 	}
@@ -69,6 +79,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 func (s *Stream) CloseWrite() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	s.finish()
 	return s.quic.Close()
 }
 
@@ -85,6 +96,7 @@ func (s *Stream) Close() error {
 		return nil
 	}
 	defer s.writing.Unlock()
+	s.finish()
 	s.quic.Close() // fails only if that was done before
 	return nil
 }
@@ -141,6 +153,9 @@ func (e *Endpoint) Open(ctx context.Context, site string, kind Kind) (*Stream, e
 		return nil, fmt.Errorf("open a stream to %s: %w: %w", site, ErrNoLink, err)
 	}
 	qs.SetWriteDeadline(time.Time{})
+	if via {
+		e.sealOut(s, site)
+	}
 	return s, nil
 }
 

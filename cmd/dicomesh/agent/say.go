@@ -96,7 +96,7 @@ func (s *site) roomChanged(before, now admin.Disk) {
 // linkEvent says what happened to a link.
 func (s *site) linkEvent(e link.Event) {
 	kind := map[link.EventKind]events.Kind{link.Up: events.Link, link.Down: events.Link, link.Failed: events.Link, link.Refused: events.Stranger, link.Warning: events.Link,
-		link.Joined: events.Joined}[e.Kind]
+		link.Joined: events.Joined, link.Forged: events.Neighbour}[e.Kind]
 	words := fmt.Sprintf("%s %s", e.Site, e.Kind)
 	if e.Site == "" {
 		words = string(e.Kind)
@@ -112,6 +112,9 @@ func (s *site) linkEvent(e link.Event) {
 	}
 	s.events.Add(kind, "", words)
 	switch e.Kind {
+	case link.Forged:
+		s.blames.add(e.Site, e.Reason, time.Now())
+		s.record(audit.Refused, e.Site, words)
 	case link.Refused:
 		s.record(audit.Refused, e.Site, words)
 	case link.Joined:

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func TestClusterThinOrigin(t *testing.T) {
 	c.equal()
 }
 
-// TestClusterFreshFirst gives a site a new study while a backfill is on its way over the same line: it does not wait behind it.
+// TestClusterFreshFirst gives a site a new study while a backfill of many studies is on its way over the same line: it waits neither behind their bytes nor for one of them to end.
 func TestClusterFreshFirst(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, "a", "b")
@@ -51,25 +52,32 @@ func TestClusterFreshFirst(t *testing.T) {
 	}
 	idle := fetch(38)
 	b.kill()
-	old := noisy(t, "--studies", "2", "--instances", "100", "--size", "256")
-	if out, code := dicomesh(t, "ingest", "--tree", a.in("tree"), old); code != 0 {
-		t.Fatal(out)
+	for n := range oldStudies / 2 {
+		old := noisy(t, "--studies", "2", "--instances", fmt.Sprint(18+n), "--size", "256")
+		if out, code := dicomesh(t, "ingest", "--tree", a.in("tree"), old); code != 0 {
+			t.Fatal(out)
+		}
 	}
-	eventually(t, time.Minute, "a knows the old studies", func() bool { return len(a.digests()) == 3 })
+	eventually(t, time.Minute, "a knows the old studies", func() bool { return len(a.digests()) == 1+oldStudies })
 	b.run()
 	began := c.net.received("b", "a")
 	eventually(t, time.Minute, "the backfill has begun", func() bool { return c.net.received("b", "a") > began+3_000_000 })
-	took := fetch(39)
-	t.Logf("a new study took %v on an idle line, %v beside a backfill", idle.Round(time.Millisecond), took.Round(time.Millisecond))
-	if b.holdsOf(a, 200) {
-		t.Error("the backfill was over before: nothing was tested")
+	bound, tries := 2*idle+2*time.Second, 0
+	for took := bound + 1; took > bound; {
+		if tries++; tries > 3 { // a busy machine may be late once or twice
+			t.Fatalf("a new study never comes within %v beside a backfill; it takes %v on an idle line", bound, idle)
+		}
+		took = fetch(38 + tries)
+		t.Logf("a new study took %v on an idle line, %v beside a backfill", idle.Round(time.Millisecond), took.Round(time.Millisecond))
+		if maps.Equal(a.digests(), b.digests()) {
+			t.Fatal("the backfill was over before: nothing was tested")
+		}
 	}
-	// The goal is twice the time and two seconds; what a shared machine adds is in both. Behind the backfill it would be more than half a minute.
-	if took > 2*idle+15*time.Second {
-		t.Errorf("%v, beside %v on an idle line", took, idle)
-	}
-	c.level(2*time.Minute, 4)
+	c.level(2*time.Minute, 1+oldStudies+tries)
 }
+
+// oldStudies are more than may be pulled from one site at a time.
+const oldStudies = 12
 
 // holdsOf reports whether the site holds the study of so many instances as another one does.
 func (s *member) holdsOf(other *member, instances int) bool {

@@ -106,7 +106,7 @@ func (c *core) choose(now time.Time) []effect {
 			c.wake(s.uid)
 		}
 	}
-	for lane := Asked; lane <= Backfill && !c.low && len(c.pulls) < c.rules.Pulls; lane++ {
+	for lane := Asked; lane <= Backfill && !c.low; lane++ {
 		out = append(out, c.start(lane, now)...)
 	}
 	return out
@@ -117,7 +117,7 @@ func (c *core) start(lane Lane, now time.Time) []effect {
 	var out []effect
 	var full []dedup.UID // their sources are busy: they keep their place
 	queue := c.queue[lane]
-	for len(queue) > 0 && len(c.pulls) < c.rules.Pulls && len(full) < c.rules.Pulls {
+	for len(queue) > 0 && c.room(lane, "", c.rules.Pulls) && len(full) < c.rules.Pulls {
 		uid := queue[0]
 		queue = queue[1:]
 		d := c.studies[uid]
@@ -142,7 +142,7 @@ func (c *core) start(lane Lane, now time.Time) []effect {
 }
 
 func (c *core) pullFrom(uid dedup.UID, d *difference, from string, now time.Time) []effect {
-	d.pull = &pull{from: from, mine: d.mine, theirs: d.theirs[from], ups: c.sites[from].ups, told: now}
+	d.pull = &pull{from: from, lane: d.lane, mine: d.mine, theirs: d.theirs[from], ups: c.sites[from].ups, told: now}
 	c.pulls[uid] = d
 	c.sites[from].pulls++
 	return []effect{startPull{uid, from, d.lane}, tell{c.reachable(), &wire.Claim{Studies: []wire.Claimed{{UID: uid, Leaf: d.theirs[from].Leaf}}}}}
@@ -219,7 +219,7 @@ func (c *core) source(uid dedup.UID, d *difference, now time.Time) (from string,
 		case !c.sites[site].up, nothing(d.theirs[site]):
 		case due.After(now):
 			again = earlier(again, due)
-		case c.sites[site].pulls >= c.atATime(site):
+		case c.busy(site, d.lane):
 			busy = true
 		default:
 			holders = append(holders, site)
@@ -242,12 +242,25 @@ func (c *core) source(uid dedup.UID, d *difference, now time.Time) (from string,
 	return holders[0], time.Time{}, false
 }
 
-// atATime is how many studies may be pulled from a site at a time: one, when the last was at fault, because what it costs to find out once more others have to wait for.
-func (c *core) atATime(site string) int {
-	if c.sites[site].faults > 0 {
-		return 1
+// busy reports whether no more pulls of a lane may run from a site. When the last one was at fault there is one at a time, because what it costs to find out once more others have to wait for.
+func (c *core) busy(site string, lane Lane) bool {
+	if n := c.sites[site]; n.faults > 0 {
+		return n.pulls > 0
 	}
-	return c.rules.FromSite
+	return !c.room(lane, site, c.rules.FromSite)
+}
+
+// room reports whether one more pull of a lane may run, from a site or from all (""): so many at a time, of which those that are less urgent count only beyond a few. So what is
+// urgent does not wait until something large that is not has come.
+func (c *core) room(lane Lane, from string, most int) bool {
+	all, urgent := 0, 0
+	for _, d := range c.pulls {
+		if from == "" || d.pull.from == from {
+			all++
+			urgent += truth(d.pull.lane <= lane)
+		}
+	}
+	return urgent < most && all < most+c.rules.Beside*int(Backfill-lane)
 }
 
 // due is when a pull from a site may be tried: at once if it was not tried, or the site holds something else now; after a while if this one does.

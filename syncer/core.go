@@ -91,6 +91,7 @@ type attempt struct {
 // pull is one that is running.
 type pull struct {
 	from         string
+	lane         Lane
 	mine, theirs wire.StudyState // when it began
 	ups          uint64          // of the source, likewise
 	fetched      uint64
@@ -111,6 +112,7 @@ const (
 type Rules struct {
 	Pulls     int           // studies that are pulled at a time
 	FromSite  int           // of them from one site
+	Beside    int           // how many more there may be of each of both for the next more urgent lane, beside those that are less urgent
 	Turn      time.Duration // how long a site of lower rank waits for each of higher rank to claim a study
 	Stall     time.Duration // a claim or a pull that does not grow for so long counts for nothing
 	HintEvery time.Duration // hints are collected for so long
@@ -128,7 +130,7 @@ type Rules struct {
 
 // DefaultRules suit hospitals on a WAN as well as sites on a LAN.
 func DefaultRules() Rules {
-	return Rules{Pulls: 8, FromSite: 6, Turn: 500 * time.Millisecond, Stall: 15 * time.Second, HintEvery: 100 * time.Millisecond, ClaimEach: time.Second,
+	return Rules{Pulls: 8, FromSite: 6, Beside: 2, Turn: 500 * time.Millisecond, Stall: 15 * time.Second, HintEvery: 100 * time.Millisecond, ClaimEach: time.Second,
 		Uneven: 3 * time.Second, Retry: 5 * time.Second, RetryMost: 10 * time.Minute, FeedMost: 4096, Underway: 64 << 20, Known: 1 << 16, Patience: patience}
 }
 
@@ -410,6 +412,7 @@ func (c *core) hurry(uid dedup.UID) []effect {
 	d.lane, d.queued = Asked, false
 	c.wake(uid)
 	if d.pull != nil {
+		d.pull.lane = Asked
 		return []effect{raise{uid, Asked}}
 	}
 	return nil

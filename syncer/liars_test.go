@@ -2,8 +2,11 @@ package syncer
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"path/filepath"
 	"runtime/metrics"
 	"slices"
@@ -404,5 +407,34 @@ func memory() (stop func() (beyond uint64)) {
 		close(done)
 		watching.Wait()
 		return most - min(most, first)
+	}
+}
+
+// TestSmallOffers holds that heads which are said to be small, and are not, take no more memory than what was said: a group is cut by that.
+func TestSmallOffers(t *testing.T) {
+	t.Parallel()
+	m := newMesh()
+	m.tell("liar", lie{wire.KindHeads, "", func(k *talk, q wire.Message) error {
+		m.mu.Lock()
+		liar := m.sites["liar"]
+		m.mu.Unlock()
+		state, heads, err := liar.library.Heads(liar.ctx, study(1))
+		for i := range heads {
+			heads[i].Disk = 1
+		}
+		return errors.Join(err, k.say(&wire.HeadsOf{State: state, Heads: heads}))
+	}})
+	liar, b := m.start(t, "liar", t.TempDir()), m.start(t, "b", t.TempDir())
+	random := rand.NewChaCha8([32]byte{1})
+	filling := make([]byte, 1<<20)
+	for n := range 8 { // in a group that says that it has eight bytes
+		_, _ = random.Read(filling)
+		liar.write(study(1), fmt.Sprintf("letter-%d.pdf", n), filling)
+	}
+	liar.look(study(1))
+	m.link(t.Context(), liar, b)
+	wait(t, func() bool { return strings.Contains(b.blames("liar"), "more bytes than were offered") })
+	if n := b.holds(study(1)); n > 0 {
+		t.Errorf("%d files of a liar are in the tree", n)
 	}
 }

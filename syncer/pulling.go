@@ -307,7 +307,10 @@ func (t *transfer) group(ctx context.Context, heads []wire.Head) error {
 		}
 		wants = append(wants, want{ref: h.Ref, digest: h.Digest})
 	}
-	c := &collection{transfer: t}
+	c := &collection{transfer: t, most: wholeFile}
+	for _, h := range heads {
+		c.most += int(min(h.Disk, wholeFile))
+	}
 	err := t.fetchAll(ctx, wants, c)
 	t.tent.take(c.got, t.lanes.rate(t.site))
 	if err != nil {
@@ -338,6 +341,7 @@ func (t *transfer) group(ctx context.Context, heads []wire.Head) error {
 	err = t.commit(ctx, got, bulk)
 	if err == nil {
 		t.tent.give(got)
+		t.tent.bound()
 	}
 	return err
 }
@@ -348,6 +352,8 @@ type collection struct {
 
 	mu    sync.Mutex // guards what follows
 	got   []head
+	bytes int   // of them, which stay in memory until they are committed
+	most  int   // that there may be: what was offered, and a file more, for one that has got another envelope since
 	said  int64 // bytes of memory that what they say takes
 	large []wire.Head
 }
@@ -359,6 +365,9 @@ func (c *collection) take(w want, ref dedup.Ref, stored []byte) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.bytes += len(stored); c.bytes > c.most {
+		return fault("lists of more bytes than were offered")
+	}
 	if h.said != nil {
 		if c.said += h.said.Memory(); c.said > mostSaid { // it is read once more, and taken
 			h.said, h.known.File = nil, nil

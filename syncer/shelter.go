@@ -11,6 +11,7 @@ import (
 // whomever, takes them from here.
 type shelter struct {
 	staging *durable.Staging
+	most    int // bytes that may wait for another pull
 
 	mu    sync.Mutex // guards what follows
 	tents map[dedup.UID]*tent
@@ -23,6 +24,7 @@ const mostSheltered = 16 << 20
 // tent is the heads of one study. It is for one pull at a time.
 type tent struct {
 	staging *durable.Staging
+	most    int
 	study   dedup.UID
 	heads   map[dedup.FileID][]byte // as they are stored
 	bytes   int
@@ -35,7 +37,7 @@ func (s *shelter) enter(study dedup.UID) *tent {
 	defer s.mu.Unlock()
 	t := s.tents[study]
 	if t == nil {
-		return &tent{staging: s.staging, study: study, heads: map[dedup.FileID][]byte{}}
+		return &tent{staging: s.staging, most: s.most, study: study, heads: map[dedup.FileID][]byte{}}
 	}
 	delete(s.tents, study)
 	s.bytes -= t.bytes
@@ -46,7 +48,7 @@ func (s *shelter) enter(study dedup.UID) *tent {
 func (s *shelter) leave(t *tent, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil || len(t.heads) == 0 || s.bytes+t.bytes > mostSheltered {
+	if err == nil || len(t.heads) == 0 || s.bytes+t.bytes > s.most {
 		t.strike()
 		return
 	}
@@ -97,6 +99,13 @@ func (t *tent) write(label string, stored []byte) bool {
 
 // find is a head that came in an earlier pull, nil if it did not.
 func (t *tent) find(w want) []byte { return t.heads[dedup.FileID{Ref: w.ref, Digest: w.digest}] }
+
+// bound lets all go where more waits than may wait for another pull: of a source that has little of what its lists refer to that could be all of them.
+func (t *tent) bound() {
+	if t.bytes > t.most {
+		t.strike()
+	}
+}
 
 // give takes heads out of the tent: they are committed, or not to be.
 func (t *tent) give(heads []head) {

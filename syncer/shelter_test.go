@@ -2,8 +2,11 @@ package syncer
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/dicomesh/dicomesh/dedup"
@@ -144,4 +147,48 @@ func mustRef(t *testing.T, inside string) dedup.Ref {
 		t.Fatal(err)
 	}
 	return ref
+}
+
+// TestTentBounded holds that heads which cannot be committed, because their source does not have what they refer to, do not pile up in memory while the pull goes on.
+func TestTentBounded(t *testing.T) {
+	t.Parallel()
+	m := newMesh()
+	a, b := m.start(t, "a", t.TempDir()), m.start(t, "b", t.TempDir())
+	const size = 16 << 10
+	filling := make([]byte, size)
+	random := rand.NewChaCha8([32]byte{1})
+	for n := range 256 {
+		_, _ = random.Read(filling)
+		o, _, err := dedup.Seal(dedup.Object{element(0x00080018, fmt.Sprintf(`{"Value":["1.2.1.%d"],"vr":"UI"}`, n)), element(0x00091001, fmt.Sprintf(`{"Value":["%x"],"vr":"UT"}`, filling)),
+			element(0x0020000E, `{"Value":["1.2.9"],"vr":"UI"}`), element(0x7FE00010, fmt.Sprintf(`{"BulkDataURI":%q,"vr":"OW"}`, sharedValue(n).Path()))}, dedup.Dedup{Type: dedup.TypeInstance})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.write(study(1), fmt.Sprintf("deduplicated/instances/1.2.1.%d.gz", n), dedup.Compress(nil, []byte("["+string(o.AppendJSON(nil))+"]")))
+	}
+	a.look(study(1))
+	b.syncer.puller.shelter.most = 4 * size
+	var most, asked atomic.Int64
+	m.hook = func(from, _ string, use Use, _ Stream) bool {
+		if from == "b" && use == Fetch { // nothing puts anything into the tent before this is answered
+			b.syncer.mu.Lock()
+			defer b.syncer.mu.Unlock()
+			if p := b.syncer.pulls[study(1)]; p != nil {
+				most.Store(max(most.Load(), int64(p.tent.bytes)))
+				asked.Add(1)
+			}
+		}
+		return false
+	}
+	m.link(t.Context(), a, b)
+	wait(t, func() bool {
+		b.syncer.mu.Lock()
+		defer b.syncer.mu.Unlock()
+		d := b.syncer.core.studies[study(1)]
+		return d != nil && len(d.tried) > 0
+	})
+	const group = 128 * (size + size/4) // the largest of 256
+	if most := most.Load(); most == 0 || most > group+4*size {
+		t.Errorf("%d bytes of lists wait in memory, seen %d times", most, asked.Load())
+	}
 }

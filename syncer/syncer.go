@@ -86,7 +86,7 @@ func New(c Config) *Syncer {
 		saved.fs = c.Tree
 	}
 	s.puller = &puller{open: c.Open, archive: c.Archive, tree: c.Tree, depot: newDepot(c.Staging, c.Taken, c.Arrange), lanes: newLanes(c.Rules.Underway), packer: &s.answers.packer, saved: saved,
-		shelter: &shelter{staging: c.Staging, tents: map[dedup.UID]*tent{}}, partials: &partials{kept: map[string]*partial{}}, patience: c.Rules.Patience, log: c.Log}
+		shelter: &shelter{staging: c.Staging, most: mostSheltered, tents: map[dedup.UID]*tent{}}, partials: &partials{kept: map[string]*partial{}}, patience: c.Rules.Patience, log: c.Log}
 	return s
 }
 

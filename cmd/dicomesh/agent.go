@@ -24,6 +24,7 @@ type agentCommand struct {
 	Listen        string `placeholder:"ADDR" help:"UDP address for other sites (:8730, or that of the configuration)."`
 	HTTP          string `name:"http" placeholder:"ADDR" help:"Address for people, viewers and monitoring (127.0.0.1:8730, or that of the configuration). With port 0 a free one is chosen; one that is not loopback needs http.tls and http.access."`
 	AcceptLoss    string `enum:"state,tree," default:"" placeholder:"WHAT" help:"Start although the state, or the tree, is lost for good."`
+	Existing      bool   `help:"Never make a new site: where none was set up, as on a disk that is not mounted, do not start."`
 	DefaultConfig bool   `help:"Print the configuration file with every key, its default and what it means, and exit."`
 }
 
@@ -41,7 +42,7 @@ func (agentCommand) Help() string {
     config.yaml  what you want to be otherwise (start with: dicomesh agent
                  --default-config)
 
-On an empty DIR a cluster of one site is made. A site whose tree or state is missing does not start, and says what to do.
+On an empty DIR a cluster of one site is made, unless --existing is given: a DIR whose disk is not mounted is empty too. A site whose tree or state is missing does not start, and says what to do.
 
 Examples:
 
@@ -67,7 +68,14 @@ func (c *agentCommand) Run(ctx context.Context, t *terminal) error {
 		return badConfig(err)
 	}
 	debug.SetGCPercent(100) // it runs for months beside others: memory counts for more than a little CPU
-	if err := os.MkdirAll(c.Data, 0o755); err != nil {
+	if c.Existing {
+		err = agent.Existing(set)
+	} else {
+		err = os.MkdirAll(c.Data, 0o755)
+	}
+	if errors.Is(err, agent.ErrRefused) {
+		return advised(err)
+	} else if err != nil {
 		return fault{code: exitFault, err: err, next: "name a folder that can be written with --data DIR"}
 	}
 	ended := make(chan error, 1)

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/config"
 	"github.com/dicomesh/dicomesh/dedup/durable"
 	"github.com/dicomesh/dicomesh/gossip/identity"
 )
@@ -46,6 +49,25 @@ const (
 
 // ErrRefused says that a site does not start as it is: the operator has to do something, and the error says what.
 var ErrRefused = errors.New("refused")
+
+// Existing returns nil where a site was set up: its tree has a marker, or its state has one, or the keys that init and join make. Else it is an ErrRefused. It makes nothing.
+func Existing(c config.Config) error {
+	for _, name := range []string{filepath.Join(c.Paths.Tree, treeMark), filepath.Join(c.Paths.State, stateMark)} {
+		if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	state, err := durable.OpenPrivate(c.Paths.State)
+	if err == nil {
+		_, _, _, err = identity.Describe(state)
+		err = errors.Join(err, state.Close())
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, identity.ErrNone) {
+		return refuse("mount it and start again. If the site is to be new: dicomesh init or dicomesh join first, or start without --existing",
+			"no site was ever set up in %s and %s: the file system that holds them is probably not mounted", c.Paths.Tree, c.Paths.State)
+	}
+	return err
+}
 
 // found is what there is in the folders of a site before it starts.
 type found struct {

@@ -74,6 +74,14 @@ func TestPage(t *testing.T) {
 	hospital.begin("--http", address)
 	b.step("back", look{})
 	b.step("state", look{"state": "whole", "reason": "All 3 sites reach each other", "look": "back"})
+	c.sites["standby"].kill()
+	b.step("state", look{"state": "split", "reason": "hospital and standby do not reach each other"})
+	b.step("opened", look{"study": third.Study, "says": "Not known of standby: there is no contact."})
+	hospital.command("ack-down", "standby", "--for", "1h")
+	b.step("told", look{"says": "Not known of standby, for which nobody waits: an operator has said that it is down."})
+	b.step("told", look{"says": "acknowledged down until", "look": "open-study-waived"})
+	b.step("closed", look{"study": third.Study})
+	b.step("state", look{"state": "whole", "reason": "standby", "look": "waived"})
 	b.close()
 }
 

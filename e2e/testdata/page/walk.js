@@ -87,6 +87,7 @@ const steps = {
   // event waits for what happened.
   async event({ kind, study }) {
     await until(`it tells ${kind} of ${study}`, ([kind, name]) => [...document.querySelectorAll(`#events li.${kind}`)].some((e) => e.querySelector('button')?.textContent === name), [kind, study]);
+    await until('the newest events are in sight', () => document.getElementById('events').scrollTop === 0);
   },
 
   // skips goes by the link for those who have no mouse past everything to the studies.

@@ -231,5 +231,7 @@ function happened(list) {
   told.unshift(...list.toReversed());
   told.length = Math.min(told.length, 60);
   put(get('events'), calm(told).map((e) => h('li', { class: e.kind }, h('time', { datetime: e.time }, clock(new Date(e.time))), h('b', {}, e.kind), h('span', {}, e.study && [studies.button(e.study, e.name, `event-${e.seq}`), ' '], plain(e.reason)))));
+  const shown = get('events'); // what is new is seen, unless somebody reads on below
+  if (!shown.matches(':hover, :focus-within')) shown.scrollTop = 0;
   studies.refresh();
 }

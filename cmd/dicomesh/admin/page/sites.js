@@ -68,7 +68,7 @@ export const quick = (rtt) => `${rtt < 0.00095 ? '<\u202f1' : Math.round(rtt * 1
 function lag(site, unknown) {
   const said = (tone, sign, ...words) => h('span', { class: `state ${tone}` }, h('i', { 'aria-hidden': 'true' }, sign), ' ', words);
   const much = () => [some(site.lag.studies, 'study', 'studies'), site.lag.bytes > 0 && `, ${bytes(site.lag.bytes)}`, site.lag.seconds >= 1 && `, for ${lasting(site.lag.seconds)}`];
-  if (site.self) return site.lag.studies ? said('warn', '▲', much()) : h('span', { class: 'quiet' }, 'this site');
+  if (site.self) return site.lag.studies ? said('warn', '▲', much()) : ''; // what others have now that are not reached nobody here knows
   if (unknown) return said('warn', '?', site.lag.studies ? ['at least ', much()] : 'not known');
   if (site.lag.studies) return said('warn', '▲', much());
   return site.not_level ? said('quiet', '↻', 'being compared') : said('good', '✓', 'nothing');
@@ -86,8 +86,8 @@ export function table(sites, links, open) {
       const bad = x.up === 'down' ? 'bad' : x.up === 'up' ? 'good' : 'warn';
       return h('tr', {},
         h('th', { scope: 'row' }, h('button', { class: 'plain', 'data-key': `site-${x.name}`, onclick: () => open(x.name) }, x.name)),
-        cell('Role', x.role),
-        cell('State', h('span', { class: `state ${bad}` }, h('i', { 'aria-hidden': 'true' }, { up: '✓', down: '✕' }[x.up] ?? '–'), ' ', x.state), x.mark && [' ', h('span', { class: 'state warn' }, h('i', { 'aria-hidden': 'true' }, '▲'), ' marked')]),
+        cell('Role', x.self ? `${x.role}, this site` : x.role),
+        cell('State', h('span', { class: `state ${bad}` }, h('i', { 'aria-hidden': 'true' }, { up: '✓', down: '✕' }[x.up] ?? '–'), ' ', x.words), x.mark && [' ', h('span', { class: 'state warn' }, h('i', { 'aria-hidden': 'true' }, '▲'), ' marked')]),
         cell('Lacks', lag(x, unknown)),
         cell('Heard', x.self ? '' : x.last_seen_s > 0 ? (x.last_seen_s < 5 ? 'now' : `${lasting(x.last_seen_s)} ago`) : 'never'),
         cell('Link', x.self || !link?.connections || link.ab !== 'up' || link.ba !== 'up' ? '' : `${quick(link.rtt)}${link.loss >= 0.001 ? `, ${(link.loss * 100).toFixed(1)}\u202f% lost` : ''}`));
@@ -121,19 +121,19 @@ export async function detail(site, links, named) {
 
 // where says of a study which sites have it, in a sentence and a table. silent are the sites that are not heard now.
 export function where(study, silent) {
-  const safe = study.holders.filter((x) => x.level && x.complete && x.durable && !silent.has(x.site)).map((x) => x.site);
-  const unsure = study.holders.filter((x) => silent.has(x.site)).map((x) => x.site);
-  const not = study.holders.filter((x) => !silent.has(x.site) && !(x.level && x.complete && x.durable)).map((x) => x.site);
-  const words = [safe.length && `Whole and safe at ${safe.join(', ')}.`, not.length && `Not all of it at ${not.join(', ')}.`,
-    unsure.length && `Not known of ${unsure.join(', ')}: there is no contact.`].filter(Boolean).join(' ');
-  const mark = (yes, site, word) => silent.has(site)
-    ? h('td', { 'data-label': word }, h('span', { class: 'state warn' }, h('i', { 'aria-hidden': 'true' }, '?'), yes ? ' was so' : ' not known'))
-    : h('td', { 'data-label': word }, h('span', { class: `state ${yes ? 'good' : 'bad'}` }, h('i', { 'aria-hidden': 'true' }, yes ? '✓' : '✕'), yes ? ' yes' : ' no'));
-  const why = study.holders.filter((x) => x.why && !silent.has(x.site));
+  const holders = study.holders.map((x) => ({ ...x, silent: silent.has(x.site), safe: x.level && x.complete && x.durable }));
+  const those = (fits) => holders.filter(fits).map((x) => x.site).join(', ');
+  const safe = those((x) => x.safe && !x.silent), not = those((x) => !x.safe && !x.silent && !x.waived);
+  const unsure = those((x) => x.silent && !x.waived), waived = those((x) => x.waived && (x.silent || !x.safe));
+  const words = [safe && `Whole and safe at ${safe}.`, not && `Not all of it at ${not}.`, unsure && `Not known of ${unsure}: there is no contact.`,
+    waived && `Not known of ${waived}, for which nobody waits: an operator has said that it is down.`].filter(Boolean).join(' ');
+  const said = (tone, sign, word) => h('span', { class: `state ${tone}` }, h('i', { 'aria-hidden': 'true' }, sign), ` ${word}`);
+  const mark = (yes, x, word) => h('td', { 'data-label': word }, x.silent || x.waived ? said('warn', '?', yes ? 'was so' : 'unknown') : yes ? said('good', '✓', 'yes') : said('bad', '✕', 'no'));
+  const why = (x) => h('td', { 'data-label': 'Why not', class: 'why' }, plain(x.why) || (x.silent ? 'no contact' : ''));
+  const unclear = holders.some((x) => x.why || x.silent);
   return [h('p', { class: 'where-words' }, words),
-    why.length > 0 && h('ul', { class: 'paths' }, why.map((x) => h('li', {}, `${x.site}: ${plain(x.why)}`))),
-    h('table', { class: 'where-table' }, h('thead', {}, h('tr', {}, ['Site', 'The same as here', 'Complete', 'Durable'].map((t) => h('th', { scope: 'col' }, t)))),
-      h('tbody', {}, study.holders.map((x) => h('tr', {}, h('th', { scope: 'row' }, x.site), mark(x.level, x.site, 'The same as here'), mark(x.complete, x.site, 'Complete'), mark(x.durable, x.site, 'Durable')))))];
+    h('table', { class: 'where-table' }, h('thead', {}, h('tr', {}, ['Site', 'The same as here', 'Complete', 'Durable', unclear && 'Why not'].filter(Boolean).map((t) => h('th', { scope: 'col' }, t)))),
+      h('tbody', {}, holders.map((x) => h('tr', {}, h('th', { scope: 'row' }, x.site), mark(x.level, x, 'The same as here'), mark(x.complete, x, 'Complete'), mark(x.durable, x, 'Durable'), unclear && why(x)))))];
 }
 
 // standing is the state of a study with its reason.

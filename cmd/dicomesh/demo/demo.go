@@ -19,7 +19,7 @@ type Config struct {
 	Program string // the dicomesh to run: the agents are processes of it
 	Keep    bool   // leave the sites running in the end, until ctx ends, and their folder afterwards
 	Out     io.Writer
-	Live    io.Writer // a terminal, on which one line tells how far the sites are while they work; nil for none
+	Live    io.Writer // a terminal, on which one line tells how far the sites are while they work; nil: Out gets such a line every five seconds
 	// Next is taken from before each part of the story but the first, so that there is time to look at the pages; closed, it goes on by itself. nil: it never waits.
 	Next <-chan struct{}
 }
@@ -32,6 +32,7 @@ type demo struct {
 	sites  []*site // hospital, centre, standby
 	began  time.Time
 	paused time.Duration // for whoever looks on
+	told   time.Time     // when a line last told how far the sites are
 	took   []measured
 }
 
@@ -219,7 +220,7 @@ func (d *demo) receive(ctx context.Context) error {
 // settled waits until all sites say that so many studies are settled.
 func (d *demo) settled(ctx context.Context, studies int, what string, began time.Time) error {
 	err := d.all(ctx, func(x admin.Status) (string, bool) {
-		return fmt.Sprintf("%d of %d studies settled", x.Studies.Settled, studies),
+		return fmt.Sprintf("%d of %d settled", x.Studies.Settled, studies),
 			x.State == "whole" && x.Studies.Settled == studies && x.Studies.Total == studies && x.Inbox.Waiting == 0
 	})
 	if err == nil {
@@ -234,6 +235,7 @@ func (d *demo) all(ctx context.Context, how func(admin.Status) (words string, wa
 	for i := range d.sites {
 		words[i] = "..."
 	}
+	d.told = time.Now()
 	for i, s := range d.sites {
 		_, err := s.until(ctx, limit, func(x admin.Status) bool {
 			now, wanted := how(x)
@@ -255,16 +257,22 @@ func (d *demo) all(ctx context.Context, how func(admin.Status) (words string, wa
 	return nil
 }
 
-// live writes over the line of before, on a terminal.
+// between are the lines that tell how far the sites are, where there is no terminal.
+const between = 5 * time.Second
+
+// live tells how far the sites are: on a terminal over the line of before, which no words take away, elsewhere in a line now and then.
 func (d *demo) live(words []string) {
-	if d.config.Live == nil {
-		return
-	}
-	line := "\r\x1b[K"
+	line := ""
 	for i, w := range words {
 		line += fmt.Sprintf("  %s: %s", d.sites[i].name, w)
 	}
-	_, _ = io.WriteString(d.config.Live, line) // a terminal that is gone is no reason to fail
+	switch {
+	case d.config.Live != nil:
+		_, _ = io.WriteString(d.config.Live, "\r\x1b[K"+line) // a terminal that is gone is no reason to fail
+	case line != "" && time.Since(d.told) >= between:
+		d.told = time.Now()
+		d.say("  ...%s", line)
+	}
 }
 
 // cut cuts the hospital off, and has a study received on each side.
@@ -291,7 +299,7 @@ func (d *demo) cut(ctx context.Context) error {
 		return err
 	}
 	err := d.all(ctx, func(x admin.Status) (string, bool) {
-		return fmt.Sprintf("%d settled, %d held", x.Studies.Settled, x.Studies.Held), x.Studies.Held == 1 && x.Studies.Settled == 3
+		return fmt.Sprintf("%d held", x.Studies.Held), x.Studies.Held == 1 && x.Studies.Settled == 3
 	})
 	if err != nil {
 		return err

@@ -10,10 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/dicomesh/dicomesh/dedup/phantom"
 )
 
 // maxResident is what ingest and export may have in memory, whatever the size of a file.
@@ -48,6 +51,46 @@ func TestThreeGigabytes(t *testing.T) {
 	}
 	if got, _ := largeSum(t, out); got != want {
 		t.Error("the file did not come back as it was")
+	}
+}
+
+// TestHalfAMillionFrames takes an instance of which each byte is a frame: it is small, and yet much has to be known of it at a time. The limit is what that is, twice: what is garbage may be as
+// much as what is not, and no more.
+func TestHalfAMillionFrames(t *testing.T) {
+	t.Parallel()
+	const frames = 500_000
+	base := t.TempDir()
+	pixels := make([]byte, frames)
+	for n := range pixels {
+		pixels[n] = byte(n * 7)
+	}
+	file := phantom.File{Elements: []phantom.Element{
+		phantom.Text(0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.7"),
+		phantom.Text(0x00080018, "UI", phantom.UID("half", "a", "million")),
+		phantom.Text(0x00080060, "CS", "OT"),
+		phantom.Text(0x0020000D, "UI", phantom.UID("half")),
+		phantom.Text(0x0020000E, "UI", phantom.UID("half", "a")),
+		phantom.Numbers[uint16](0x00280002, "US", 1),
+		phantom.Text(0x00280004, "CS", "MONOCHROME2"),
+		phantom.Text(0x00280008, "IS", strconv.Itoa(frames)),
+		phantom.Numbers[uint16](0x00280010, "US", 1),
+		phantom.Numbers[uint16](0x00280011, "US", 1),
+		phantom.Numbers[uint16](0x00280100, "US", 8),
+		phantom.Numbers[uint16](0x00280101, "US", 8),
+		phantom.Numbers[uint16](0x00280102, "US", 7),
+		phantom.Numbers[uint16](0x00280103, "US", 0),
+		phantom.Raw(0x7FE00010, "OB", pixels),
+	}}
+	source, tree := filepath.Join(base, "half.dcm"), filepath.Join(base, "tree")
+	if err := os.WriteFile(source, file.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const most = 560 << 20 // seen: 430, and 670 to 770 when garbage was let grow to four times what is live
+	if kB := resident(t, "ingest", "--tree", tree, source); kB<<10 > most {
+		t.Errorf("ingest had %d MB in memory", kB>>10)
+	}
+	if _, code := dicomesh(t, "verify", "--tree", tree, "--deep"); code != 0 {
+		t.Error("what was taken in is not sound")
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -67,7 +66,6 @@ func (c *agentCommand) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return badConfig(err)
 	}
-	debug.SetGCPercent(100) // it runs for months beside others: memory counts for more than a little CPU
 	if c.Existing {
 		err = agent.Existing(set)
 	} else {

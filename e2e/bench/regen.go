@@ -160,7 +160,7 @@ func (b *regenerate) round(ctx context.Context, tree, current string, flags ...s
 
 // oneMore measures rounds after one more instance each, and beside each what writing the files of that instance's series costs.
 func (b *regenerate) oneMore(ctx context.Context, source string) ([]row, error) {
-	debug.SetGCPercent(400) // as the program does
+	debug.SetGCPercent(400) // little is live here: about as often as the program collects
 	g, err := newGrown(ctx, b.folder, source)
 	if err != nil {
 		return nil, err

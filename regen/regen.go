@@ -13,7 +13,7 @@ import (
 )
 
 // Version is the generator's: it changes whenever the same study makes other files. Every current tree is then made anew, a study at a time.
-const Version = "2"
+const Version = "3"
 
 // Grace is how long a file stays that nothing refers to any more.
 const Grace = 10 * time.Minute

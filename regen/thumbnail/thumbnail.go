@@ -131,10 +131,10 @@ const (
 	jpegExtended = "1.2.840.10008.1.2.4.51"
 )
 
-// uncompressed reports whether frames of a syntax are native.
+// uncompressed reports whether frames of a syntax are native, also where each is in a fragment of its own (PS3.5 section A.4.11).
 func uncompressed(syntax string) bool {
 	switch syntax {
-	case "", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99":
+	case "", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.1.98":
 		return true
 	}
 	return false

@@ -10,6 +10,7 @@ import (
 	"image/jpeg"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,24 @@ func TestWindows(t *testing.T) {
 }
 
 func clamp(y float64) float64 { return min(max(y, 0), 1) * 255 }
+
+// What is not compressed is seen the same in every transfer syntax that says so, also with the byte that makes a fragment's length even.
+func TestNativeSyntaxes(t *testing.T) {
+	frame := make([]byte, 15*15*3)
+	for n := range frame {
+		frame[n] = byte(n * n / 7)
+	}
+	lines := []string{`00280002 US 3`, `00280004 CS "RGB"`, `00280006 US 0`, `00280010 US 15`, `00280011 US 15`, `00280100 US 8`, `00280101 US 8`, `00280102 US 7`, `00280103 US 0`}
+	want := picture(t, thumbnail.Dataset{Object: object(t, lines...), Syntax: native}, frame)
+	for _, syntax := range []string{"", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.1.98"} {
+		if !thumbnail.Decodes(syntax) {
+			t.Errorf("%s is not decoded", syntax)
+		}
+		if got := picture(t, thumbnail.Dataset{Object: object(t, lines...), Syntax: syntax}, append(frame, 0)); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: another picture", syntax)
+		}
+	}
+}
 
 // Colours are right however their samples lie.
 func TestColours(t *testing.T) {

@@ -94,7 +94,11 @@ func (c *accessAdd) Run(_ context.Context, t *terminal) error {
 		return err
 	}
 	fmt.Fprintln(t.out, token)
-	fmt.Fprintf(t.err, "It is shown this once, and cannot be read again. Valid until %s.\n", time.Now().Add(c.TTL).Format(time.DateOnly))
+	until := time.DateOnly
+	if c.TTL < 48*time.Hour {
+		until = "2006-01-02 15:04"
+	}
+	fmt.Fprintf(t.err, "It is shown this once, and cannot be read again. Valid until %s.\n", time.Now().Add(c.TTL).Format(until))
 	if set.HTTP.Access != config.Required {
 		fmt.Fprintln(t.err, "This site asks nobody for it yet: set http.access to required in config.yaml,\nand start the agent again.")
 	}

@@ -129,8 +129,11 @@ func ParseToken(text string) (Token, error) {
 	body, is := strings.CutPrefix(strings.TrimSpace(text), tokenPrefix)
 	b, err := base64.RawURLEncoding.Strict().DecodeString(body)
 	const tail = 32 + 32 + 8 + 16 + 4
-	if !is || err != nil || len(body) > 8<<10 || len(b) < 2+tail {
+	if !is {
 		return t, fmt.Errorf("%w: it is one word that begins with %s", ErrToken, tokenPrefix)
+	}
+	if err != nil || len(body) > 8<<10 || len(b) < 2+tail {
+		return t, fmt.Errorf("%w: it is cut off, or has a typing error", ErrToken)
 	}
 	sum := sha256.Sum256(b[:len(b)-4])
 	head := b[2 : len(b)-tail]

@@ -52,6 +52,7 @@ func (s *site) openMesh(context.Context) error {
 	serve := func(use syncer.Use) func(context.Context, *link.Stream) {
 		return func(ctx context.Context, stream *link.Stream) {
 			if err := s.syncer.Serve(ctx, stream.Site(), use, stream); err != nil {
+				stream.Abort() // that it went wrong is to be seen at the other end, which may have more to say
 				s.log.Debug("a stream ended", "site", stream.Site(), "error", err)
 			}
 		}

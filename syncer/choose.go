@@ -115,29 +115,22 @@ func (c *core) choose(now time.Time) []effect {
 // start starts pulls of one lane. A study for which nothing can be done now leaves the queue, until time or an event brings it back.
 func (c *core) start(lane Lane, now time.Time) []effect {
 	var out []effect
-	var full []dedup.UID // their sources are busy: they keep their place
-	queue := c.queue[lane]
-	for len(queue) > 0 && c.room(lane, "", c.rules.Pulls) && len(full) < c.rules.Pulls {
-		uid := queue[0]
-		queue = queue[1:]
-		d := c.studies[uid]
-		if d == nil || !d.queued || d.lane != lane {
-			continue
+	for c.room(lane, "", c.rules.Pulls) {
+		uid, d := c.first(lane)
+		if d == nil {
+			break
 		}
 		from, again, busy := c.source(uid, d, now)
-		switch {
-		case busy:
-			full = append(full, uid)
-			continue
-		case from != "":
+		if from != "" {
 			out = append(out, c.pullFrom(uid, d, from, now)...)
-		case !again.IsZero() && (d.sleeps.IsZero() || again.Before(d.sleeps)):
+		} else if !again.IsZero() && (d.sleeps.IsZero() || again.Before(d.sleeps)) {
 			d.sleeps = again
 			heap.Push(&c.sleeping, sleeper{again, uid})
 		}
-		d.queued = false
+		if d.queued = len(busy) > 0; d.queued {
+			c.park(uid, d, busy)
+		}
 	}
-	c.queue[lane] = append(full, queue...)
 	return out
 }
 
@@ -146,14 +139,6 @@ func (c *core) pullFrom(uid dedup.UID, d *difference, from string, now time.Time
 	c.pulls[uid] = d
 	c.sites[from].pulls++
 	return []effect{startPull{uid, from, d.lane}, tell{c.reachable(), &wire.Claim{Studies: []wire.Claimed{{UID: uid, Leaf: d.theirs[from].Leaf}}}}}
-}
-
-// wake puts a study into its queue, where it is looked at again.
-func (c *core) wake(uid dedup.UID) {
-	if d := c.studies[uid]; d != nil && d.pull == nil && !d.queued {
-		d.queued = true
-		c.queue[d.lane] = append(c.queue[d.lane], uid)
-	}
 }
 
 // wakeAll is for an event that may help any study.
@@ -203,15 +188,15 @@ func (c *core) progress(now time.Time) []effect {
 	return out
 }
 
-// source is the site to pull a study from now; or "" and when to look again, zero if only an event can help; or busy: as soon as a pull has ended.
+// source is the site to pull a study from now; or "" and when to look again, zero if only an event can help; or busy: as soon as a pull from one of those sites has ended.
 //
 // Of several holders the origin is the last choice: others have it from there already. Of a study that one site alone holds, the sites that lack it
 // take turns, in an order that is theirs by hash: the first pulls, the others wait for it to hold the study, as long as its claim grows.
 //
 // A site without a link is asked where nobody else holds the study: it may turn out that nothing of what it has is wanting here.
-func (c *core) source(uid dedup.UID, d *difference, now time.Time) (from string, again time.Time, busy bool) {
+func (c *core) source(uid dedup.UID, d *difference, now time.Time) (from string, again time.Time, busy []string) {
 	if c.blocked(d, now) {
-		return "", now.Add(c.rules.Stall), false
+		return "", now.Add(c.rules.Stall), nil
 	}
 	var holders []string
 	for _, site := range slices.Sorted(maps.Keys(d.theirs)) {
@@ -220,7 +205,7 @@ func (c *core) source(uid dedup.UID, d *difference, now time.Time) (from string,
 		case due.After(now):
 			again = earlier(again, due)
 		case c.busy(site, d.lane):
-			busy = true
+			busy = append(busy, site)
 		default:
 			holders = append(holders, site)
 		}
@@ -228,18 +213,19 @@ func (c *core) source(uid dedup.UID, d *difference, now time.Time) (from string,
 	if len(holders) == 0 {
 		return "", again, busy
 	}
+
 	slices.SortFunc(holders, func(a, b string) int {
 		return cmp.Or(cmp.Compare(truth(c.sites[a].far), truth(c.sites[b].far)),
 			cmp.Compare(truth(c.sites[a].faults > 0), truth(c.sites[b].faults > 0)), cmp.Compare(truth(a == d.origin), truth(b == d.origin)), cmp.Compare(d.tried[a].failures, d.tried[b].failures),
 			cmp.Compare(c.sites[a].pulls, c.sites[b].pulls), cmp.Compare(rank(c.self, a, uid), rank(c.self, b, uid)))
 	})
 	if holders[0] != d.origin || c.sites[d.origin].far {
-		return holders[0], time.Time{}, false
+		return holders[0], time.Time{}, nil
 	}
 	if turn := c.turn(uid, d, now); turn.After(now) {
-		return "", turn, false
+		return "", turn, nil
 	}
-	return holders[0], time.Time{}, false
+	return holders[0], time.Time{}, nil
 }
 
 // busy reports whether no more pulls of a lane may run from a site. When the last one was at fault there is one at a time, because what it costs to find out once more others have to wait for.

@@ -21,7 +21,7 @@ type core struct {
 	low      bool // the disk is below its watermark: nothing but control
 	sites    map[string]*neighbour
 	studies  map[dedup.UID]*difference
-	queue    [Backfill + 1][]dedup.UID // studies that may be due, by lane, in the order in which they came; some are there no more
+	queue    queues
 	sleeping sleepers                  // studies for which only time can do something
 	pulls    map[dedup.UID]*difference // running
 	searched time.Time
@@ -71,10 +71,10 @@ type difference struct {
 	since   time.Time         // when it was first known, or this site last came nearer
 	offered time.Time         // when the origin's state last changed
 	lane    Lane
-	queued  bool
-	sleeps  time.Time // until when it is among the sleepers, zero if it is not
-	tried   map[string]attempt
-	pull    *pull
+	placed
+	sleeps time.Time // until when it is among the sleepers, zero if it is not
+	tried  map[string]attempt
+	pull   *pull
 }
 
 // attempt is what became of the last pull from a site: it is not made again for the same state before a while.

@@ -265,8 +265,13 @@ func descendants(p index.Place, digits int) []index.Place {
 	return places
 }
 
-// items compares the studies below a place one by one.
+// items compares the studies below a place one by one. Where this site has very many, of which the other one lists few, that is done in parts: all of them are never in memory.
 func (x *comparison) items(ctx context.Context, p index.Place, items []wire.Item) error {
+	if sums := x.catalog.Sums(); p.Digits < sums.Depth() {
+		if _, n := sums.Node(p); n > wire.MaxBelow {
+			return x.inParts(ctx, p, items)
+		}
+	}
 	x.lookups++
 	states, err := x.catalog.Below(ctx, p)
 	if err != nil {
@@ -289,6 +294,27 @@ func (x *comparison) items(ctx context.Context, p index.Place, items []wire.Item
 	for key := range theirs {
 		if len(x.keys) < x.most { // else it is full, and partial
 			x.keys[key] = true
+		}
+	}
+	return nil
+}
+
+// inParts is items for each place of the next level, until enough is found.
+func (x *comparison) inParts(ctx context.Context, p index.Place, items []wire.Item) error {
+	for n := range 16 {
+		if len(x.keys)+len(x.differ) >= x.most {
+			x.partial = true
+			return nil
+		}
+		child := p.Below(n)
+		var in []wire.Item
+		for _, i := range items {
+			if child.Has(index.Key(i.Key)) {
+				in = append(in, i)
+			}
+		}
+		if err := x.items(ctx, child, in); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -25,9 +25,10 @@ type depot struct {
 
 	mu      sync.Mutex // guards what follows, and load.users
 	open    *load
-	running sync.WaitGroup // commits
-	turn    chan struct{}  // holds one token: who has it commits
-	slots   chan struct{}  // a token in it for each load that is not done, so that a slow disk slows the network
+	apart   map[dedup.UID]time.Time // studies of which a file could not get its name, and when: each of their files is committed alone, so that no other study fails with them
+	running sync.WaitGroup          // commits
+	turn    chan struct{}           // holds one token: who has it commits
+	slots   chan struct{}           // a token in it for each load that is not done, so that a slow disk slows the network
 }
 
 // When a load is committed, whoever waits.
@@ -98,7 +99,10 @@ func (d *depot) enter(bytes int) (*load, error) {
 
 // follow takes a place beside others that were put, if they are all in the open load or durable: then a commit shows them before it shows what is put
 // there (their classes are lower), and one commit is enough for both.
-func (d *depot) follow(others []receipt) (l *load, can bool) {
+func (d *depot) follow(study dedup.UID, others []receipt) (l *load, can bool) {
+	if d.parted(study) {
+		return nil, false
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, r := range others {
@@ -135,6 +139,7 @@ func (d *depot) begin(l *load) {
 		d.mu.Unlock()
 		l.users.Wait()
 		l.taken, l.err = d.commit(l.batch)
+		d.part(l.err)
 		d.turn <- struct{}{}
 		<-d.slots
 		close(l.done)
@@ -164,7 +169,9 @@ func (d *depot) commit(b *durable.Batch) (taken map[string]bool, err error) {
 		if err != nil {
 			break
 		}
-		err = d.order(name)
+		if err = d.order(name); err != nil {
+			err = &durable.NameError{Name: name, Err: err}
+		}
 	}
 	return taken, err
 }
@@ -191,12 +198,63 @@ func (d *depot) order(name string) error {
 
 // put stages a file that was checked, and that needs others which are in the tree already. It is durable when receipt.wait says so.
 func (d *depot) put(study dedup.UID, ref dedup.Ref, stored []byte, needs ...string) (receipt, error) {
+	if d.parted(study) {
+		return d.putAlone(study, ref, stored, needs...)
+	}
 	l, err := d.enter(len(stored))
 	if err != nil {
 		return receipt{}, err
 	}
 	defer l.users.Done()
 	return d.stage(l, study, ref, stored, needs...)
+}
+
+// It is remembered of so many studies, for so long, that a file could not get its name.
+const (
+	mostApart = 1024
+	apartFor  = 10 * time.Minute
+)
+
+// part takes a study out of the common batches when one failed because of it: something else stands where its folder should be, or the folder is another user's.
+func (d *depot) part(err error) {
+	var at *durable.NameError
+	if !errors.As(err, &at) || durable.IsFull(err) {
+		return
+	}
+	uid, _, _ := strings.Cut(strings.TrimPrefix(at.Name, "studies/"), "/")
+	study, wrong := dedup.ParseUID(uid)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.apart == nil || len(d.apart) >= mostApart {
+		d.apart = map[dedup.UID]time.Time{}
+	}
+	if wrong == nil {
+		d.apart[study] = time.Now()
+	}
+}
+
+func (d *depot) parted(study dedup.UID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return time.Since(d.apart[study]) < apartFor
+}
+
+// putAlone is put for a study that was parted.
+func (d *depot) putAlone(study dedup.UID, ref dedup.Ref, stored []byte, needs ...string) (receipt, error) {
+	batch, err := d.staging.OpenBatch()
+	if err != nil {
+		return receipt{}, fmt.Errorf("%w: %w", durable.ErrNotStored, err)
+	}
+	l := &load{batch: batch, begun: true, done: make(chan struct{})}
+	defer close(l.done)
+	r, err := d.stage(l, study, ref, stored, needs...)
+	if err != nil {
+		batch.Discard()
+		return r, err
+	}
+	l.taken, l.err = d.store(batch)
+	d.part(l.err)
+	return r, l.err
 }
 
 // stage puts a file into a load in which the caller has a place.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -196,5 +198,72 @@ func TestDepotOrder(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOneBrokenStudy holds that a study whose folder cannot be written into, here because a file stands where a folder should be, does not keep others from coming: their files are
+// committed together with its own. And that it comes itself when that is mended.
+func TestOneBrokenStudy(t *testing.T) {
+	t.Parallel()
+	m := newMesh()
+	a, b := m.start(t, "a", t.TempDir()), m.start(t, "b", t.TempDir())
+	for n := range 8 {
+		for i := range 3 {
+			a.instance(study(n), i, 3000)
+		}
+		a.look(study(n))
+	}
+	b.write(study(0), "bulkdata", []byte("not a folder"))
+	m.link(t.Context(), a, b)
+	wait(t, func() bool {
+		for n := range 7 {
+			if !b.alike(a, study(n+1)) {
+				return false
+			}
+		}
+		return b.count(Failed) > 0
+	})
+	failed := b.count(Failed)
+	wait(t, func() bool { return b.count(Failed) > failed }) // and it is tried again
+	if err := os.Remove(filepath.Join(b.dir, "tree", "studies", study(0).String(), "bulkdata")); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, func() bool { return b.alike(a, study(0)) })
+}
+
+// TestPutAlone holds that the files of a study that failed are in nobody's batch, and that others are.
+func TestPutAlone(t *testing.T) {
+	t.Parallel()
+	m := newMesh()
+	b := m.start(t, "b", t.TempDir())
+	d := b.syncer.puller.depot
+	b.write(study(0), "bulkdata", []byte("not a folder"))
+	put := func(n int) error {
+		ref := sharedValue(n)
+		r, err := d.put(study(n), ref, []byte("value"))
+		if err == nil {
+			err = r.wait(t.Context())
+		}
+		return err
+	}
+	if err := put(0); !notStored(err) {
+		t.Fatalf("it is stored in a folder that is none: %v", err)
+	}
+	l, err := d.enter(1) // a batch in which somebody has a place cannot be committed
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.users.Done()
+	if err := put(0); !notStored(err) {
+		t.Errorf("what failed before is stored now: %v", err)
+	}
+	if _, can := d.follow(study(1), nil); !can {
+		t.Error("another study is not let into the open batch")
+	} else {
+		l.users.Done()
+	}
+	if _, can := d.follow(study(0), nil); can {
+		t.Error("a study that failed is let into the open batch")
+		l.users.Done()
 	}
 }

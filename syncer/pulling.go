@@ -412,7 +412,7 @@ func (t *transfer) commit(ctx context.Context, heads []head, c closure) error {
 // What was found here may be another commit's that is taken back: the batch looks again.
 func (t *transfer) stage(ctx context.Context, heads []head, c closure) (receipts []receipt, err error) {
 	put := t.depot.put
-	if l, can := t.depot.follow(c.put); can {
+	if l, can := t.depot.follow(t.study, c.put); can {
 		defer l.users.Done()
 		put = func(study dedup.UID, ref dedup.Ref, stored []byte, needs ...string) (receipt, error) {
 			return t.depot.stage(l, study, ref, stored, needs...)

@@ -135,12 +135,25 @@ func (b *Batch) Rely(name string) {
 // runs meanwhile, and it must not call the batch.
 type Taken func(staged, name string) (instead string, err error)
 
+// NameError says at which name a commit failed, because the file could not be put there, or is relied on and not there. Whoever puts files of several makers into one batch
+// sees by it whose to leave out.
+type NameError struct {
+	Name string
+	Err  error
+}
+
+// Error is what Err says, which names the file already.
+func (e *NameError) Error() string { return e.Err.Error() }
+
+// Unwrap is Err.
+func (e *NameError) Unwrap() error { return e.Err }
+
 // Commit stores what was placed. On nil every file stands at its name, or was dropped by taken, and everything placed and relied on
 // survives a power cut from now on. taken may be nil: then what is there stays, which is right where a name says the content.
 //
 // Any error is an ErrNotStored: nothing of the batch may be acknowledged. The class whose names could not be made durable is taken back,
 // as far as the file system lets us; lower classes stay, for they are durable: removing them
-// could, after a crash, leave a name of a higher class without them. A relied name that is gone is an fs.ErrNotExist as well.
+// could, after a crash, leave a name of a higher class without them. A relied name that is gone is an fs.ErrNotExist as well. Where one name is the reason a NameError has it.
 //
 // One commit runs at a time in a tree, whichever process it is of. So a name that is there when this one begins is either of a finished commit
 // or of one that died, whose bytes are durable in any case and whose names the first sync here makes durable.
@@ -163,7 +176,7 @@ func (b *Batch) commit(taken Taken) error {
 	slices.Sort(b.relied) // most files of a study rely on the same
 	for _, name := range slices.Compact(b.relied) {
 		if _, err := b.staging.fs.Lstat(name); err != nil {
-			return err
+			return &NameError{name, err}
 		}
 	}
 	// The bytes, before any name: a crash must not find a name that stands for nothing.
@@ -198,7 +211,7 @@ func (b *Batch) publish(class []*Temp, taken Taken) (err error) {
 		names, err := b.name(move, t, taken)
 		made = append(made, names...)
 		if err != nil {
-			return err
+			return &NameError{t.name, err}
 		}
 	}
 	// The point of no return: when this returns nil the class is stored.

@@ -261,6 +261,20 @@ func (c *core) due(d *difference, site string) time.Time {
 	return a.again
 }
 
+// So many claims of one site are remembered, and for so long a study is left to a site that claims it and does not come to hold it: its bytes are its own word.
+const (
+	mostClaims  = 1024
+	mostClaimed = time.Hour
+)
+
+// began is when a site began to claim a study.
+func (n *neighbour) began(uid dedup.UID, now time.Time) time.Time {
+	if was, has := n.claims[uid]; has {
+		return was.began
+	}
+	return now
+}
+
 // turn is when this site may take a study from the only one that holds it.
 func (c *core) turn(uid dedup.UID, d *difference, now time.Time) time.Time {
 	own, before := rank(c.self, d.origin, uid), 0
@@ -268,7 +282,7 @@ func (c *core) turn(uid dedup.UID, d *difference, now time.Time) time.Time {
 		if !n.up || n.far || name == d.origin || alike(d.theirs[name], d.theirs[d.origin]) {
 			continue // what it holds otherwise than the origin is a part of it: it lacks the rest as this site does
 		}
-		if cl, ok := n.claims[uid]; ok && now.Sub(cl.grew) < c.rules.Stall {
+		if cl, ok := n.claims[uid]; ok && now.Sub(cl.grew) < c.rules.Stall && now.Sub(cl.began) < mostClaimed {
 			return now.Add(c.rules.Turn)
 		}
 		if !n.low() && rank(name, d.origin, uid) < own {

@@ -60,6 +60,7 @@ type claim struct {
 	leaf    dedup.Digest
 	fetched uint64
 	grew    time.Time // when fetched last grew
+	began   time.Time // when the first one came, of those since it held what it claimed
 }
 
 // difference is a study that at least one site holds differently.
@@ -146,9 +147,6 @@ func (r Rules) filled() Rules {
 	}
 	return r
 }
-
-// mostClaims is how many claims of one site are remembered.
-const mostClaims = 1024
 
 // newCore makes a machine that knows of nothing. hash is that of the cluster's digest trees.
 func newCore(self string, rules Rules, hash func(wire.StudyState) [32]byte) *core {
@@ -296,13 +294,13 @@ func (c *core) note(e claimed, now time.Time) {
 	}
 	for _, s := range e.studies[:min(len(e.studies), max(0, mostClaims-len(n.claims)))] {
 		if s.Over { // what it holds now comes with its next hint: until then nobody else needs to ask the origin
-			n.claims[s.UID] = claim{s.Leaf, s.Fetched, now.Add(2*c.rules.Turn - c.rules.Stall)}
+			n.claims[s.UID] = claim{s.Leaf, s.Fetched, now.Add(2*c.rules.Turn - c.rules.Stall), n.began(s.UID, now)}
 			c.wake(s.UID)
 			continue
 		}
 		was, has := n.claims[s.UID]
 		if !has || s.Fetched > was.fetched || s.Leaf != was.leaf {
-			n.claims[s.UID] = claim{s.Leaf, s.Fetched, now}
+			n.claims[s.UID] = claim{s.Leaf, s.Fetched, now, n.began(s.UID, now)}
 		}
 	}
 }

@@ -83,3 +83,36 @@ func TestTurnLateWord(t *testing.T) {
 		t.Errorf("it pulls from %v", from)
 	}
 }
+
+// TestEndlessClaim holds that a site which says for ever that it fetches a study, and never comes to hold it, keeps others from the only one that does for an hour and no longer,
+// also when it says now and then that it is over, or that it fetches something else.
+func TestEndlessClaim(t *testing.T) {
+	for name, says := range map[string]func(n int) wire.Claimed{
+		"bytes": func(n int) wire.Claimed {
+			return wire.Claimed{UID: study(1), Leaf: dedup.Digest{1}, Fetched: uint64(n + 1)}
+		},
+		"over": func(n int) wire.Claimed {
+			return wire.Claimed{UID: study(1), Leaf: dedup.Digest{1}, Fetched: uint64(n), Over: n%7 == 6}
+		},
+		"new ones": func(n int) wire.Claimed {
+			return wire.Claimed{UID: study(1), Leaf: dedup.Digest{byte(n), byte(n >> 8)}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := newQueueing()
+			q.rules = DefaultRules()
+			q.do(linkUp{"liar"})
+			q.do(linkUp{"origin"})
+			q.do(claimed{"liar", []wire.Claimed{says(0)}})
+			q.offer("origin", 1, 2)
+			waited := 0
+			for ; waited < 2*3600 && len(q.running["origin"]) == 0; waited++ {
+				q.now = q.now.Add(time.Second)
+				q.do(claimed{"liar", []wire.Claimed{says(waited + 1)}})
+			}
+			if waited < 3000 || waited > 3700 {
+				t.Errorf("a study was left to another site for %d s", waited)
+			}
+		})
+	}
+}

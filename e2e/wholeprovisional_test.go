@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -44,6 +45,7 @@ func TestWholeProvisional(t *testing.T) {
 		}
 		a.serves([]string{old, late, rest})
 		a.marked(studyOf(t, rest), false, 4)
+		a.found(true, 6, 12)
 		a.counted(2)
 		if now := current(a); len(before) == 0 || len(now) != len(before) {
 			t.Errorf("%d files are published, and %d were", len(now), len(before))
@@ -55,6 +57,7 @@ func TestWholeProvisional(t *testing.T) {
 		}
 	}
 	b.marked(studyOf(t, old), false, 2)
+	b.found(false, 3, 6)
 
 	c.net.mend()
 	c.within(30*time.Second, 4)
@@ -62,6 +65,7 @@ func TestWholeProvisional(t *testing.T) {
 	for _, study := range []string{studyOf(t, old), studyOf(t, late)} {
 		a.marked(study, false, 4)
 	}
+	a.found(false, 8, 16)
 	eventually(t, 20*time.Second, "no file of provisional output is left", func() bool {
 		apart := a.in("current", ".dicomesh", "provisional")
 		return len(names(t, filepath.Join(apart, "studies")))+len(names(t, filepath.Join(apart, ".dicomesh", "studies")))+len(names(t, filepath.Join(apart, ".dicomesh", "cleaned"))) == 0
@@ -93,6 +97,26 @@ func (s *member) marked(study string, provisional bool, instances int) {
 	}
 	if said := s.ask("study", study); provisional != strings.Contains(said, "with provisional output") {
 		s.t.Errorf("%s says, and provisional is %v: %s", s.name, provisional, said)
+	}
+}
+
+// found holds how many series and instances searches of all studies find, and whether they say that some may be provisional.
+func (s *member) found(provisional bool, series, instances int) {
+	s.t.Helper()
+	for path, want := range map[string]int{"series": series, "instances": instances, "instances?InstanceNumber=1": series} {
+		answer, err := http.Get("http://" + s.status().HTTP + "/dicomweb/" + path)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		if err = errors.Join(err, answer.Body.Close()); err != nil || answer.StatusCode != http.StatusOK {
+			s.t.Fatalf("%s answers for %s: %s, %v: %s", s.name, path, answer.Status, err, text)
+		}
+		var all []object
+		s.decode(string(text), &all)
+		if header := answer.Header.Get("Dicomesh-Provisional"); len(all) != want || provisional != (header != "") {
+			s.t.Errorf("%s finds %d of %s, want %d; marked %q, want %v", s.name, len(all), path, want, header, provisional)
+		}
 	}
 }
 

@@ -370,6 +370,23 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// A disk that fills while one large instance comes stops that instance, and what is behind it in the request is still answered.
+func TestFullInAnInstance(t *testing.T) {
+	in, all := files(t, phantom.Study{Number: 1, Series: 1, Instances: 2, Size: 8})
+	large := append(slices.Clone(in[0]), make([]byte, 20<<20)...) // padding behind the dataset: it would be stored
+	asked := 0
+	s := newSite(t, crashfs.New(), stow.Config{Refusal: func() error {
+		if asked++; asked == 3 { // after the request, and the file that it is received in
+			return &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
+		}
+		return nil
+	}})
+	r := s.post("/studies", bytes.NewReader(related(large, in[1])))
+	if got := s.read(r); r.StatusCode != http.StatusAccepted || got.failures[""] != 0xA700 || !slices.Equal(got.stored, []string{all[1].SOPInstanceUID()}) {
+		t.Errorf("asked %d times: %s, %+v", asked, r.Status, got)
+	}
+}
+
 // However much is posted, memory stays what it is, and nothing is left in the spool.
 func TestMemory(t *testing.T) {
 	fsys, err := durable.OpenOS(t.TempDir())

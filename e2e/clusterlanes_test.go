@@ -89,3 +89,46 @@ func (s *member) holdsOf(other *member, instances int) bool {
 	}
 	return false
 }
+
+// TestClusterLimit holds that a site sends to another one no faster than it was set up to, that the line is used, and that neither gossip nor what sites say about studies waits for it:
+// the cluster stays whole, and a study of the other side is settled meanwhile. Other rates:
+//
+//	DICOMESH_MBIT=20 DICOMESH_INSTANCES=150 go test ./e2e -run TestClusterLimit -v
+func TestClusterLimit(t *testing.T) {
+	t.Parallel()
+	mbit := size(t, "DICOMESH_MBIT", 8)
+	rate := float64(mbit) * 1e6 / 8
+	c := foundCluster(t, "a")
+	a := c.sites["a"]
+	a.kill()
+	a.configure(strings.Replace(quick, "profile: lan", fmt.Sprintf("profile: lan, limit: %d Mbit/s", mbit), 1))
+	a.run()
+	b := c.join("b", "a")
+	c.whole()
+	folder := noisy(t, "--studies", "1", "--series", "1", "--instances", fmt.Sprint(size(t, "DICOMESH_INSTANCES", 50)), "--size", "256")
+	content, quiet := weightOf(t, folder), c.net.received("b", "a")
+	a.drop(folder)
+	came := func() int64 { return c.net.received("b", "a") - quiet }
+	eventually(t, time.Minute, "it has begun", func() bool { return came() > content/10 })
+	first, began := came(), time.Now()
+	other := noisy(t, "--studies", "1", "--series", "1", "--instances", "3", "--size", "32")
+	b.drop(other)
+	eventually(t, time.Minute, "a has the study that b received", func() bool { return a.holdsOf(b, 3) })
+	t.Logf("a study of the other side came after %v, when %d of %d bytes had", time.Since(began).Round(time.Millisecond), came(), content)
+	if came() > content*9/10 {
+		t.Log("the line was free by then") // a busy machine; the bound below holds all the same
+	}
+	eventually(t, 2*time.Minute, "most of it has come", func() bool { return came() > content*9/10 })
+	last, took := came(), time.Since(began)
+	ratio := float64(last-first) / took.Seconds() / rate
+	t.Logf("%d bytes in %v: %.3f of %d Mbit/s", last-first, took.Round(time.Millisecond), ratio, mbit)
+	if ratio > 1.1 || ratio < 0.3 { // 0.95 to 1.0 where nothing else runs
+		t.Errorf("%.3f of the limit", ratio)
+	}
+	c.level(2*time.Minute, 2)
+	for _, s := range c.all() {
+		if s.logged("event=down") {
+			t.Errorf("%s lost its link meanwhile", s.name)
+		}
+	}
+}

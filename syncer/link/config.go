@@ -52,8 +52,8 @@ type Config struct {
 	Packet func(site string, kind Kind, packet []byte, at time.Time)
 	// Event is told what happens to links, in order for each site. It must not block, and not call the Endpoint.
 	Event func(Event)
-	// Pace is asked before n bytes of a data stream go to site, and returns when they may. It is where a rate limit goes. nil: at once.
-	Pace func(ctx context.Context, site string, n int) error
+	// Pace is asked before n bytes of a data stream of that kind go to site, and returns when they may. It is where a rate limit goes. nil: at once.
+	Pace func(ctx context.Context, site string, kind Kind, n int) error
 	// Admit answers a request to join. nil: nobody joins here.
 	Admit  func(ctx context.Context, a Application) ([]byte, error)
 	Timing Timing

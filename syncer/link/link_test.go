@@ -497,13 +497,15 @@ func TestPace(t *testing.T) {
 		c := newCluster(t, 20*time.Millisecond, "a", "b")
 		config := c.withEcho("a")
 		asked := 0
-		config.Pace = func(ctx context.Context, site string, n int) error {
+		config.Pace = func(ctx context.Context, site string, kind Kind, n int) error {
 			select {
 			case <-time.After(time.Duration(n) * time.Second / 100_000): // 100 kB/s
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			asked += n
+			if asked += n; site != "b" || kind != Data {
+				t.Errorf("%d bytes of a stream of kind %d for %s", n, kind, site)
+			}
 			return nil
 		}
 		c.start(config)

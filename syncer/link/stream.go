@@ -20,10 +20,12 @@ type Stream struct {
 	site    string
 	kind    Kind
 	own     string
-	pace    func(ctx context.Context, site string, n int) error
+	pace    func(ctx context.Context, site string, kind Kind, n int) error
 	writing sync.Mutex
 	closed  atomic.Bool
-	sealed  *tls.Conn // of a relayed stream, what is between its two ends; nil of others
+	sealed  *tls.Conn     // of a relayed stream, what is between its two ends; nil of others
+	shaking chan struct{} // holds whoever makes its handshake
+	shaken  atomic.Bool   // it is made
 }
 
 var _ net.Conn = (*Stream)(nil)
@@ -43,19 +45,25 @@ func (s *Stream) Site() string { return s.site }
 // Read reads. At the end of what the other end wrote it is io.EOF.
 func (s *Stream) Read(p []byte) (int, error) {
 	if s.sealed != nil {
+		if err := s.shake(); err != nil {
+			return 0, err
+		}
 		return s.sealed.Read(p)
 	}
 	return s.quic.Read(p)
 }
 
-// paceAt is how much of a write is asked for at a time.
-const paceAt = 64 << 10
+// paceAt is how much of a write is asked for at a time: on a thin line it goes at once.
+const paceAt = 16 << 10
 
 // Write writes, no faster than Config.Pace allows. That it returns means that the bytes are on their way, not that they arrived.
 func (s *Stream) Write(p []byte) (int, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if s.sealed != nil {
+		if err := s.shake(); err != nil {
+			return 0, err
+		}
 		return s.sealed.Write(p)
 	}
 	if s.pace == nil {
@@ -64,7 +72,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 	done := 0
 	for done < len(p) {
 		part := p[done:min(len(p), done+paceAt)]
-		if err := s.pace(s.quic.Context(), s.site, len(part)); err != nil {
+		if err := s.pace(s.quic.Context(), s.site, s.kind, len(part)); err != nil {
 			return done, err
 		}
 		n, err := s.quic.Write(part)

@@ -58,7 +58,7 @@ func (s *site) openMesh(context.Context) error {
 		}
 	}
 	s.mesh, err = mesh.Open(mesh.Config{State: state, Version: s.config.Version, Listen: s.listen, Log: s.log, Linked: s.linked, Rival: s.rival, Changed: s.rosterChanged,
-		LinkTiming: link.Timing{Beat: s.beat()}, Topics: s.topics(), Packet: s.packet,
+		LinkTiming: link.Timing{Beat: s.beat()}, Topics: s.topics(), Packet: s.packet, Pace: newPacer(s.config.Links.Limit),
 		Streams: map[link.Kind]link.Service{
 			link.Control: {Serve: serve(syncer.Control), Limit: 4},
 			link.Ask:     {Serve: serve(syncer.Query), Limit: 8},

@@ -37,9 +37,10 @@ type Config struct {
 	Disk    Disk    `yaml:"disk"`
 }
 
-// Links is how links to other sites are measured.
+// Links is how links to other sites are measured, and what they may carry.
 type Links struct {
 	Profile string `yaml:"profile"` // lan or wan
+	Limit   Rate   `yaml:"limit"`   // of what goes to each other site in bulk; 0: there is none
 }
 
 // HTTP is the port for people, viewers and monitoring.
@@ -211,7 +212,7 @@ func (c *Config) Check() error {
 		atLeast("watch.hot", c.Watch.Hot, 1), atLeast("watch.rescan", c.Watch.Rescan, Duration(time.Second)),
 		atLeast("watch.patience", c.Watch.Patience, Duration(time.Second)),
 		atLeast("settle.quiet", c.Settle.Quiet, Duration(time.Millisecond)), atLeast("settle.quiet_max", c.Settle.QuietMax, c.Settle.Quiet), atLeast("settle.cap", c.Settle.Cap, c.Settle.QuietMax),
-		oneOf("links.profile", c.Links.Profile, "lan", "wan"), oneOf("settle.when_partial", c.Settle.WhenPartial, "hold", "settle"), oneOf("settle.when_split", c.Settle.WhenSplit, "hold", "provisional"),
+		oneOf("links.profile", c.Links.Profile, "lan", "wan"), checkLimit(c.Links.Limit), oneOf("settle.when_partial", c.Settle.WhenPartial, "hold", "settle"), oneOf("settle.when_split", c.Settle.WhenSplit, "hold", "provisional"),
 		atLeast("combine.after", c.Combine.After, Duration(time.Millisecond)), atLeast("combine.grace", c.Combine.Grace, 0), atLeast("combine.keep", c.Combine.Keep, Duration(24*time.Hour)),
 		atLeast("regen.workers", c.Regen.Workers, 1), atLeast("current.max_size", c.Current.MaxSize, 0), atLeast("current.keep", c.Current.Keep, 0),
 		atLeast("disk.watermark", c.Disk.Watermark, c.Disk.Floor), atLeast("disk.watermark_percent", c.Disk.WatermarkPercent, 0), atLeast("disk.floor", c.Disk.Floor, 0),
@@ -225,6 +226,17 @@ func checkListen(address string) error {
 		return fmt.Errorf("listen: %q is no address: write :port or host:port, as :8730", address)
 	}
 	return nil
+}
+
+// slowestLimit is what the time-outs of transfers allow for.
+const slowestLimit = 256 * 1000 / 8
+
+// checkLimit holds that a limit leaves something.
+func checkLimit(limit Rate) error {
+	if limit == 0 || limit >= slowestLimit {
+		return nil
+	}
+	return fmt.Errorf("links.limit: %v is less than %v: write 0 for no limit", limit, Rate(slowestLimit))
 }
 
 // cutPort splits host:port, where the host may be in brackets.

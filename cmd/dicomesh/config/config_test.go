@@ -64,6 +64,7 @@ func TestMistakes(t *testing.T) {
 		{"at the top", "rescan: 2s\n", "f:1: unknown key rescan: did you mean watch.rescan?"},
 		{"no unit", "settle:\n  quiet: 5\n", `f:2: settle.quiet: "5" is not a length of time: write 500ms, 2s, 10m or 1h30m`},
 		{"no size", "disk:\n  floor: much\n", `f:2: disk.floor: "much" is not a size: write 512 MiB, 10 GiB or 2 TB`},
+		{"no rate", "links:\n  limit: 20\n", `f:2: links.limit: "20" is not a rate: write 20 Mbit/s, 1 Gbit/s or 2.5 MB/s, or 0 for none`},
 		{"no number", "regen:\n  workers: two\n", `f:2: regen.workers: "two" is not a whole number`},
 		{"no answer", "regen:\n  thumbnails: maybe\n", `f:2: regen.thumbnails: "maybe": write true or false`},
 		{"no level", "log:\n  level: loud\n", `f:2: log.level: slog: level string "loud": unknown name`},
@@ -214,4 +215,26 @@ func FuzzParse(f *testing.F) {
 		c := Defaults()
 		_ = c.Parse("f", text) // any error will do
 	})
+}
+
+// TestRates holds that a rate is read as it is written, and printed so that it is read as the same.
+func TestRates(t *testing.T) {
+	for text, want := range map[string]Rate{"0": 0, "20 Mbit/s": 2_500_000, "1Gbit/s": 125_000_000, "512 kbit/s": 64_000, "2.5 MB/s": 2_500_000, "1 GB/s": 1_000_000_000, "300 kB/s": 300_000} {
+		var r, again Rate
+		if err := r.UnmarshalText([]byte(text)); err != nil || r != want {
+			t.Errorf("%s is %d, want %d; %v", text, r, want, err)
+		}
+		if err := again.UnmarshalText([]byte(r.String())); err != nil || again != r {
+			t.Errorf("%s is printed as %s, which is %d; %v", text, r, again, err)
+		}
+	}
+	for _, text := range []string{"", "5", "-1 Mbit/s", "0 Mbit/s", "NaN Mbit/s", "1e300 Gbit/s", "20 Mb", "20 mbit/s"} {
+		if err := new(Rate).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is taken for a rate", text)
+		}
+	}
+	c := Defaults()
+	if c.Links.Limit = slowestLimit - 1; c.Check() == nil {
+		t.Error("a limit at which transfers time out is taken")
+	}
 }

@@ -48,3 +48,43 @@ func (s Size) String() string {
 	}
 	return strconv.FormatInt(n, 10) + " " + units[0]
 }
+
+// Rate is bytes a second, written as people write it: 20 Mbit/s, 1 Gbit/s, 2.5 MB/s; 0 is none.
+type Rate int64
+
+// rateUnits are the units of a rate in bytes a second, the largest first.
+var rateUnits = []struct {
+	name  string
+	bytes float64
+}{{"Gbit/s", 1e9 / 8}, {"Mbit/s", 1e6 / 8}, {"kbit/s", 1e3 / 8}, {"GB/s", 1e9}, {"MB/s", 1e6}, {"kB/s", 1e3}}
+
+// UnmarshalText reads it: 0, or a number and a unit. A number without a unit is an error, for bits and bytes are eight times apart.
+func (r *Rate) UnmarshalText(text []byte) error {
+	given := strings.TrimSpace(string(text))
+	if given == "0" {
+		*r = 0
+		return nil
+	}
+	for _, unit := range rateUnits {
+		digits, has := strings.CutSuffix(given, unit.name)
+		n, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
+		if has && err == nil && n > 0 && n*unit.bytes < math.MaxInt64/2 {
+			*r = Rate(n * unit.bytes)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a rate: write 20 Mbit/s, 1 Gbit/s or 2.5 MB/s, or 0 for none", text)
+}
+
+// String prints a rate in bits so that UnmarshalText reads it.
+func (r Rate) String() string {
+	if r == 0 {
+		return "0"
+	}
+	for _, unit := range rateUnits[:3] {
+		if n := float64(r) / unit.bytes; n >= 1 || unit.name == "kbit/s" {
+			return strconv.FormatFloat(n, 'f', -1, 64) + " " + unit.name
+		}
+	}
+	return ""
+}

@@ -35,8 +35,8 @@ type Config struct {
 	Listen  func(address string) (net.PacketConn, error)
 	Streams map[link.Kind]link.Service // other than gossip
 	Packet  func(site string, kind link.Kind, packet []byte, at time.Time)
-	Topics  map[string]gossip.Topic // other than "roster"
-	Pace    func(ctx context.Context, site string, n int) error
+	Topics  map[string]gossip.Topic                                             // other than "roster"
+	Pace    func(ctx context.Context, site string, kind link.Kind, n int) error // see link.Config
 	// Linked is told of what happens to links, Heard of what gossip says, Changed of each new roster, Rival of a machine that claims a member's name with another key. None may block, or call the Mesh.
 	Linked  func(link.Event)
 	Rival   func(site, address string)

@@ -41,7 +41,20 @@ func (e *Endpoint) sealOut(s *Stream, site string) {
 		}
 		return err
 	}
-	s.sealed = tls.Client(carrier{s}, c)
+	s.sealed, s.shaking = tls.Client(carrier{s}, c), make(chan struct{}, 1)
+}
+
+// shake makes the handshake of a sealed stream, or waits until somebody else has. crypto/tls would have the others wait for a lock: a Close among them could not cut off what it waits for,
+// and virtual time stands still for whoever waits for one.
+func (s *Stream) shake() error {
+	if s.shaken.Load() {
+		return nil
+	}
+	s.shaking <- struct{}{}
+	defer func() { <-s.shaking }()
+	err := s.sealed.Handshake()
+	s.shaken.Store(err == nil)
+	return err
 }
 
 // sealIn is for the other end. It returns when the site has shown who it is. Who passes on what is not from there is told of.
@@ -56,6 +69,7 @@ func (e *Endpoint) sealIn(s *Stream, from string) error {
 		return fmt.Errorf("a stream from %s by way of %s: %w", from, s.conn.site, err)
 	}
 	s.sealed = t
+	s.shaken.Store(true)
 	return nil
 }
 
@@ -110,7 +124,7 @@ func (c carrier) Close() error { return nil }
 
 // finish says to the other end of a sealed stream that nothing more will be written. The lock for writing is held.
 func (s *Stream) finish() {
-	if s.sealed != nil && s.sealed.ConnectionState().HandshakeComplete {
+	if s.sealed != nil && s.shaken.Load() {
 		_ = s.sealed.CloseWrite() // who cannot be told any more finds it cut
 	}
 }

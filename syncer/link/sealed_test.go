@@ -225,3 +225,40 @@ func TestRelayAnswers(t *testing.T) {
 		}
 	})
 }
+
+// TestSealedTogether: on a relayed stream somebody reads, and so makes the handshake, while another writes; and somebody closes one of which the handshake goes on for ever.
+func TestSealedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := hub(t)
+		a, b := c.sites["a"], c.sites["b"]
+		out, err := a.Open(t.Context(), "c", Ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var reading sync.WaitGroup
+		var heard []byte
+		reading.Go(func() { heard, err = io.ReadAll(out) })
+		synctest.Wait() // the handshake is under way
+		if _, err := out.Write([]byte("both ways")); err != nil {
+			t.Fatal(err)
+		}
+		if err := out.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		reading.Wait()
+		if out.Close(); err != nil || string(heard) != "both ways" {
+			t.Errorf("c says %q, %v", heard, err)
+		}
+
+		b.config.Streams[Gossip] = Service{Serve: func(ctx context.Context, _ *Stream) { <-ctx.Done() }}
+		stuck := a.raw(t, "b", []byte{byte(Gossip)})
+		a.sealOut(stuck, "c")
+		reading.Go(func() { _, err = stuck.Read(make([]byte, 1)) })
+		synctest.Wait()
+		stuck.Close()
+		reading.Wait()
+		if err == nil {
+			t.Error("something was read of a stream that nobody answered")
+		}
+	})
+}

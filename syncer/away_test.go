@@ -95,7 +95,7 @@ func asking(t *testing.T, of *Library, ask func(*talk) error, notes ...func([]wi
 func TestAway(t *testing.T) {
 	all, some := 100_000, 1000
 	if raced.On {
-		all, some = 5000, 1000 // nothing here runs beside anything else
+		all, some = 2000, 500 // nothing here runs beside anything else
 	}
 	here, there := t.TempDir(), t.TempDir()
 	x, err := index.Open(t.Context(), there)

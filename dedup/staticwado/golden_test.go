@@ -20,6 +20,7 @@ import (
 	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/dedup/crashfs"
 	"github.com/dicomesh/dicomesh/dedup/durable"
+	"github.com/dicomesh/dicomesh/e2e/raced"
 	"github.com/dicomesh/dicomesh/e2e/shareddata"
 )
 
@@ -99,11 +100,11 @@ var goldenCases = []struct {
 // Each case in each of its stages: all instances come over, with the attributes and the frames of the file that once went in, whatever the frames were converted
 // to; a second run writes nothing; the tree shows what the source shows.
 func TestGolden(t *testing.T) {
-	for _, c := range goldenCases {
+	for n, c := range goldenCases {
 		files := inputs(t, c.name)
-		for _, stage := range []string{"stage1-instance", "stage2-group", "stage3-metadata", "create-default", "seed-dialect-2021"} {
+		for m, stage := range []string{"stage1-instance", "stage2-group", "stage3-metadata", "create-default", "seed-dialect-2021"} {
 			dir, found := shareddata.Find("data", "golden", c.name, stage)
-			if !found {
+			if !found || raced.On && (n+m)%3 != 0 {
 				continue
 			}
 			t.Run(c.name+"/"+stage, func(t *testing.T) {

@@ -14,10 +14,13 @@ import (
 )
 
 // TestMain builds the binary that the scripts and the README's commands run, once. Its files lie on the disk that DICOMESH_TEST_DISK names, where e2e/test has
-// moved those of other packages' tests into memory. A test may have it run a site instead: see runBare.
+// moved those of other packages' tests into memory. A test may have it run a site instead: see runBare and runLying.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(bareSite); dir != "" {
 		os.Exit(runBare(dir))
+	}
+	if dir := os.Getenv(lyingSite); dir != "" {
+		os.Exit(runLying(dir))
 	}
 	if disk := os.Getenv("DICOMESH_TEST_DISK"); disk != "" {
 		if err := os.Setenv("TMPDIR", disk); err != nil {

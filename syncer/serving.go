@@ -2,10 +2,8 @@ package syncer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -58,6 +56,7 @@ type answers struct {
 	archive Archive
 	packer  packer
 	desks   desks
+	unread  unreadable
 }
 
 // queries answers questions until the asker has no more. note is told of each question of a walk, and with which keys it ends.
@@ -256,7 +255,7 @@ func (a *answers) fetch(ctx context.Context, t *talk, g *guard) error {
 	d := a.desks.take()
 	defer a.desks.give(d)
 	d.out.Reset(t)
-	s := &sender{talk: t, desk: d, packer: &a.packer, guard: g, request: f, left: min(f.Budget, mostRequest)}
+	s := &sender{talk: t, desk: d, packer: &a.packer, guard: g, request: f, unread: &a.unread, left: min(f.Budget, mostRequest)}
 	for i, w := range f.Files {
 		if err := s.file(shelf, uint64(i), w); err != nil {
 			return err
@@ -284,6 +283,7 @@ type sender struct {
 	packer  *packer
 	guard   *guard
 	request *wire.Fetch
+	unread  *unreadable
 	left    uint64 // of the budget
 	began   bool   // one file was sent, so that a budget of little is not nothing
 	packed  []byte
@@ -292,14 +292,17 @@ type sender struct {
 
 // file sends one file, or says why not.
 func (s *sender) file(shelf Shelf, i uint64, w wire.Want) error {
-	b, err := shelf.Open(w.Ref, w.Digest)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, durable.ErrNotRegular) {
+	if s.unread.has(s.request.Study, w) {
 		return s.head(&wire.FileHeader{Index: i, Status: wire.Absent})
 	}
-	if err != nil {
-		return err
+	b, err := shelf.Open(w.Ref, w.Digest)
+	if err != nil { // it is not there, or cannot be opened: there may be others of it
+		return s.head(&wire.FileHeader{Index: i, Status: wire.Absent})
 	}
 	defer b.Close()
+	disk := &reading{File: b.File}
+	b.File = disk
+	defer func() { s.unread.add(s.request.Study, w, disk.err) }()
 	h := &wire.FileHeader{Index: i, Status: wire.Here, Size: uint64(b.Size), Content: b.Content}
 	if b.Ref != w.Ref {
 		h.Ref = b.Ref

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -57,6 +58,26 @@ func TestWholeTwin(t *testing.T) {
 	}
 	first.kill()
 	second.kill()
+}
+
+// TestWholeClone copies a site's machine with its key, and runs both. Each pushes the other off its links; the site that hears both by turns says that they are two, and that the cluster
+// is not whole: what one of them holds the other may not.
+func TestWholeClone(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, "a", "b")
+	c.whole()
+	a, b := c.sites["a"], c.sites["b"]
+	b.stop()
+	clone := &member{newSite(t, quick), "b"}
+	if out, err := exec.Command("cp", "-a", b.dir+"/.", clone.dir).CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v: %s", err, out)
+	}
+	b.begin()
+	clone.begin("--listen", freePort(t).String())
+	a.alarmed("b", "two machines use the name and the key of b")
+	if now := a.now(); now.State != "split" || !strings.Contains(now.Reason, "two machines use the name and the key of b: stop one of them") {
+		t.Errorf("a says %s: %s", now.State, now.Reason)
+	}
 }
 
 // alarmed waits until an alarm about a site is raised wherever it has to be seen: in status, among the events, and in the metric that monitoring watches.

@@ -52,6 +52,7 @@ type Core struct {
 	floor   time.Duration // when this process began, or went on, to run
 	stopped time.Duration // see View
 	taken   int           // how often a row of this site came that it did not make, and was later than its own
+	lives   map[string][]live
 
 	news   map[string]bool // whose rows are to be sent
 	astray map[string]bool // sites that do not know of their own last row
@@ -65,7 +66,7 @@ func NewCore(self Self, r roster.Roster, now time.Duration) (*Core, error) {
 	if err := self.check(); err != nil {
 		return nil, err
 	}
-	c := &Core{self: self, verify: verify, rows: Rows{}, ways: map[string]ways{}, news: map[string]bool{}, astray: map[string]bool{}, mark: Mark{Boot: self.Boot}, floor: now, level: true, since: 1}
+	c := &Core{self: self, verify: verify, rows: Rows{}, ways: map[string]ways{}, lives: map[string][]live{}, news: map[string]bool{}, astray: map[string]bool{}, mark: Mark{Boot: self.Boot}, floor: now, level: true, since: 1}
 	c.SetRoster(r, now)
 	return c, nil
 }
@@ -82,6 +83,7 @@ func (c *Core) SetRoster(r roster.Roster, now time.Duration) {
 		}
 	}
 	maps.DeleteFunc(c.ways, func(site string, _ ways) bool { _, is := c.expected.site(site); return !is })
+	maps.DeleteFunc(c.lives, func(site string, _ []live) bool { _, is := c.expected.site(site); return !is })
 	c.speak(now)
 }
 
@@ -182,13 +184,18 @@ func (c *Core) take(h Held, now time.Duration) error {
 		c.rows.put(h.Site, h)
 		return nil
 	case is && h.compare(old) < 0 && !foreign && !lost(h.Mark, old.Mark):
+		if h.Life != old.Life && c.expected.Cluster.genuine(h, s.Key, c.verify) {
+			c.meet(h, now)
+		}
 		return nil
 	case !c.expected.Cluster.genuine(h, s.Key, c.verify):
 		return fmt.Errorf("row of %s: %w", h.Site, ErrRefused)
 	case foreign:
 		c.succeed(h.Mark, now)
 		return nil
-	case is && h.compare(old) < 0: // that site does not know of its own later row: tell it
+	}
+	c.meet(h, now)
+	if is && h.compare(old) < 0 { // that site does not know of its own later row: tell it
 		c.news[h.Site], c.astray[h.Site] = true, true
 		return nil
 	}
@@ -212,6 +219,7 @@ func (c *Core) succeed(m Mark, now time.Duration) {
 		m = Mark{m.Boot + 1, 0}
 	}
 	c.mark, c.since, c.made = m, m.Seq+1, nil
+	clear(c.lives) // they were told by numbers that are others now
 	c.taken++
 	c.speak(now)
 }
@@ -272,7 +280,7 @@ func (c *Core) View() View {
 
 // view is View for whoever does not keep it.
 func (c *Core) view() View {
-	return View{Site: c.self.Site, Expected: c.expected, Rows: c.rows, Since: c.sinceRow(), Made: c.made, Stopped: c.stopped, Double: c.double()}
+	return View{Site: c.self.Site, Expected: c.expected, Rows: c.rows, Since: c.sinceRow(), Made: c.made, Stopped: c.stopped, Double: c.double(), Twins: c.twins()}
 }
 
 // Judge is the judgement of this site now. Its own row is as it was at the last Tick.

@@ -44,12 +44,13 @@ const (
 
 // The times, in beats.
 const (
-	silent = 8  // a direction that was up is down when nothing came for so long: at a loss of 10 %, once in 3 years
-	stale  = 6  // a row that is older does not count
-	proof  = 14 // nor does one that acknowledges no row of this site that is younger than this: it may have lain in a queue for as long
-	steady = 2  // beats in a row until a direction is up, twice that and four times after it went down lately
-	calm   = 90 // a direction that was up for so long did not go down lately
-	apart  = 4  // directions that died so far apart were not cut at once: the first is named
+	silent  = 8  // a direction that was up is down when nothing came for so long: at a loss of 10 %, once in 3 years
+	stale   = 6  // a row that is older does not count
+	proof   = 14 // nor does one that acknowledges no row of this site that is younger than this: it may have lain in a queue for as long
+	steady  = 2  // beats in a row until a direction is up, twice that and four times after it went down lately
+	calm    = 90 // a direction that was up for so long did not go down lately
+	twinned = 90 // a site is said to be two machines for so long after both were there
+	apart   = 4  // directions that died so far apart were not cut at once: the first is named
 )
 
 // Detect is how long a cut can go unnamed at any site that counts, at worst: silent, half a beat between looks at either end, and a row that is

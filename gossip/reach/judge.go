@@ -46,6 +46,8 @@ type View struct {
 	Stopped time.Duration
 	// Double says that another machine makes rows with this site's key.
 	Double bool
+	// Twins are the sites that two machines ran as, with one key, each with when they did last.
+	Twins map[string]time.Duration
 }
 
 // Made is when a site made a row.
@@ -104,6 +106,8 @@ func (v View) site(s roster.Site, now Moment) Site {
 	}
 	out.Age, out.Joining = row.age(now.Mono), !row.Level
 	acknowledged, pace := row.of(v.Site).Seen, max(row.Beat, v.Rows[v.Site].Beat)
+	last, twins := v.Twins[s.Name]
+	out.Twin = twins && now.Mono-last <= twinned*pace
 	proven := v.proven(acknowledged, now.Mono)
 	switch {
 	case s.Name == v.Site:
@@ -207,6 +211,7 @@ func (v View) decide(w *Wholeness) {
 	var p problems
 	v.own(w, &p)
 	hard := len(p.causes) > 0
+	hard = w.twins(&p) || hard
 	links := w.deadLinks(&p)
 	if w.silentSites(links, &p) {
 		hard = true
@@ -252,6 +257,17 @@ func (v View) own(w *Wholeness, p *problems) {
 	if v.Stopped > 0 {
 		add(fmt.Sprintf("this site was stopped for %s, or its clock was set", words(v.Stopped)))
 	}
+}
+
+// twins names the sites that two machines are. What one of them says is not true of the other.
+func (w *Wholeness) twins(p *problems) (some bool) {
+	for _, s := range w.Sites {
+		if s.Twin && s.Counts {
+			some = true
+			p.add(s.Twins(), s.Twins())
+		}
+	}
+	return some
 }
 
 // deadLinks names the links that are not up, and says which they are. Where neither end is heard nothing is known of a link: those ends are named instead.

@@ -104,7 +104,13 @@ type Site struct {
 	Until    time.Time // of a site that an operator acknowledged as down: until when, over or not; and who
 	By       string
 	Joining  bool // it says that it does not hold yet what the others hold: a certificate names it as an exception
+	Twin     bool // two machines run as this site, with its key
 	Back     bool // it was acknowledged as down, and can be counted again: it is level, and so are its links
+}
+
+// Twins is what is to be said of a site that two machines are.
+func (s Site) Twins() string {
+	return "two machines use the name and the key of " + s.Name + ": stop one of them"
 }
 
 // gist is all but the ages: it changes when something happens.
@@ -115,7 +121,7 @@ func (w Wholeness) gist() string {
 		fmt.Fprintln(&b, l.A, l.B, l.Up, l.Counts, l.Dead, l.cause())
 	}
 	for _, s := range w.Sites {
-		fmt.Fprintln(&b, s.Name, s.Role, s.Standing, s.Counts, s.Until, s.By, s.Joining, s.Back)
+		fmt.Fprintln(&b, s.Name, s.Role, s.Standing, s.Counts, s.Until, s.By, s.Joining, s.Twin, s.Back)
 	}
 	return b.String()
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin"
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/audit"
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/events"
+	"github.com/dicomesh/dicomesh/gossip/reach"
 	"github.com/dicomesh/dicomesh/gossip/roster"
 )
 
@@ -21,6 +22,11 @@ func (s *site) alarms() []admin.Alarm {
 	r := s.mesh.Roster()
 	for _, a := range r.Alarms() {
 		all = append(all, admin.Alarm{Site: a.Site, Reason: a.Reason})
+	}
+	for _, x := range s.reach.Current().Sites {
+		if x.Twin {
+			all = append(all, admin.Alarm{Site: x.Name, Reason: x.Twins()})
+		}
 	}
 	for _, x := range r.Sites() {
 		if reason := s.rivals.alarm(x.Name, s.config.Machine.Wall()); reason != "" {
@@ -38,6 +44,28 @@ func (s *site) rival(name, address string) {
 	reason := "another machine (" + address + ") claims its name with another key, and was refused: two machines use one name, or it was set up anew"
 	s.events.Add(events.Alarm, "", name+": "+reason)
 	s.record(audit.Roster, name, reason)
+}
+
+// sayTwins says which sites have come to be two machines with one key.
+func (s *site) sayTwins(w reach.Wholeness) {
+	s.mu.Lock()
+	var fresh []reach.Site
+	for _, x := range w.Sites {
+		if x.Twin && !slices.Contains(s.twins, x.Name) {
+			fresh = append(fresh, x)
+		}
+	}
+	s.twins = nil
+	for _, x := range w.Sites {
+		if x.Twin {
+			s.twins = append(s.twins, x.Name)
+		}
+	}
+	s.mu.Unlock()
+	for _, x := range fresh {
+		s.events.Add(events.Alarm, "", x.Name+": "+x.Twins())
+		s.record(audit.Roster, x.Name, x.Twins())
+	}
 }
 
 // rivals are the machines that claim a member's name with another key, by that name.

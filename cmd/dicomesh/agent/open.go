@@ -88,6 +88,7 @@ type site struct {
 	state      string     // of the cluster, as somebody saw it last
 	stateSince time.Time
 	judged     string        // what was last said of the cluster
+	twins      []string      // sites that are two machines
 	largeRow   []byte        // the last row that fitted no packet
 	heard      roster.Roster // that was judged last for what is odd about it; the zero Roster before the first
 }

@@ -113,6 +113,7 @@ func (s *site) wholenessChanged(w reach.Wholeness) {
 		}
 		s.events.Add(events.Cluster, "", "the cluster is "+string(w.State)+reason)
 	}
+	s.sayTwins(w)
 	s.loop.GateChanged()
 }
 

@@ -108,7 +108,7 @@ const (
 	Refused EventKind = "refused" // somebody was turned away: not of this cluster, not who it says, not in the roster any more
 	Warning EventKind = "warning" // it was let in, and something is odd
 	Joined  EventKind = "joined"  // a request to join was granted
-	Forged  EventKind = "forged"  // a neighbour passed on, in the name of another site, what is not from there
+	Forged  EventKind = "forged"  // a neighbour passed on, in the name of another site, what that has not sealed: one of the two lies
 )
 
 // Event is something that operators may want to know.

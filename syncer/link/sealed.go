@@ -57,7 +57,7 @@ func (s *Stream) shake() error {
 	return err
 }
 
-// sealIn is for the other end. It returns when the site has shown who it is. Who passes on what is not from there is told of.
+// sealIn is for the other end. It returns when the site has shown who it is. What was passed on and is not from there is told of.
 func (e *Endpoint) sealIn(s *Stream, from string) error {
 	s.quic.SetDeadline(time.Now().Add(2 * e.config.Timing.Handshake))
 	defer s.quic.SetDeadline(time.Time{})
@@ -80,9 +80,9 @@ func forged(err error) bool {
 	return errors.Is(err, ErrRefused) || errors.As(err, &noTLS) || errors.As(err, &here) && here.Op == "local error" // crypto/tls's word for what it refused
 }
 
-// tellForged tells of the neighbour that relays a stream of another site's name.
+// tellForged tells of the neighbour that relays a stream of another site's name. It may have made it up, or that site sent it rubbish to pass on.
 func (e *Endpoint) tellForged(s *Stream, of string, err error) {
-	e.tell(Event{Kind: Forged, Site: s.conn.site, Address: s.conn.address(), Reason: fmt.Sprintf("what it passed on in the name of %s is not from there: %v", of, err)})
+	e.tell(Event{Kind: Forged, Site: s.conn.site, Address: s.conn.address(), Reason: fmt.Sprintf("what it passed on in the name of %s is not sealed by that site, and which of the two is to blame cannot be told: %v", of, err)})
 }
 
 // unsealed takes one of the places that a neighbour has for streams whose other end has not shown yet who it is. The caller calls done.

@@ -220,7 +220,7 @@ func TestRelayAnswers(t *testing.T) {
 		if !errors.Is(err, ErrRefused) {
 			t.Errorf("b answers for c: %v", err)
 		}
-		if told := c.sites["a"].told(Forged); len(told) != 1 || !strings.Contains(told[0], "b: what it passed on in the name of c") {
+		if told := c.sites["a"].told(Forged); len(told) != 1 || !strings.Contains(told[0], "b: what it passed on in the name of c is not sealed by that site") {
 			t.Errorf("told of: %v", told)
 		}
 	})

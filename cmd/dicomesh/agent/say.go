@@ -112,10 +112,7 @@ func (s *site) linkEvent(e link.Event) {
 	}
 	s.events.Add(kind, "", words)
 	switch e.Kind {
-	case link.Forged:
-		s.blames.add(e.Site, e.Reason, time.Now())
-		s.record(audit.Refused, e.Site, words)
-	case link.Refused:
+	case link.Refused, link.Forged:
 		s.record(audit.Refused, e.Site, words)
 	case link.Joined:
 		s.record(audit.Roster, e.Site, words)

@@ -1,0 +1,41 @@
+package agent
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/audit"
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/events"
+	"github.com/dicomesh/dicomesh/syncer"
+	"github.com/dicomesh/dicomesh/syncer/link"
+)
+
+// TestWhoIsMarked holds that a site is marked for what it sent itself, and that what was passed on in another's name, of which nobody can tell whose lie it is, is an event and a decision alone.
+func TestWhoIsMarked(t *testing.T) {
+	list, err := events.Open(t.TempDir(), events.Config{Site: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer list.Close()
+	s := &site{log: slog.New(slog.DiscardHandler), events: list, entries: make(chan audit.Entry, 8)}
+	s.linkEvent(link.Event{Kind: link.Forged, Site: "b", Address: "192.0.2.1:8730", Reason: "what it passed on"})
+	s.syncEvent(syncer.Event{Kind: syncer.Failed, Site: "c", Reason: "the disk here is full"})
+	s.syncEvent(syncer.Event{Kind: syncer.Blamed, Site: "d", Reason: "other bytes"})
+	for name, marked := range map[string]bool{"b": false, "c": false, "d": true} {
+		if m := s.blames.mark(name, false, time.Now()); (m != nil) != marked {
+			t.Errorf("%s is marked: %+v", name, m)
+		}
+	}
+	var told []string
+	for _, e := range list.Last(10) {
+		told = append(told, string(e.Kind)+" "+e.Reason)
+	}
+	if all := strings.Join(told, "; "); len(told) != 3 || strings.Count(all, "neighbour ") != 3 || !strings.Contains(told[0], "b forged (192.0.2.1:8730): what it passed on") {
+		t.Errorf("told: %s", all)
+	}
+	if n := len(s.entries); n != 1 {
+		t.Errorf("%d decisions, of what was refused from a relay there is one", n)
+	}
+}

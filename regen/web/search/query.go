@@ -69,8 +69,8 @@ func (q *Query) parameter(name string, given []string, known map[string]key) (er
 		return q.attribute(k, given)
 	}
 	switch name {
-	case "accept":
-		return nil // of package web
+	case "accept", "charset":
+		return nil // accept is of package web, and all text is UTF-8 (PS3.18 section 8.3.3)
 	case "includefield":
 		return fields(given)
 	}

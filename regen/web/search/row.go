@@ -8,6 +8,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/dicomesh/dicomesh/dedup"
 )
@@ -148,11 +150,23 @@ func (k key) folded(text string) string {
 
 // foldName is a name without regard to case, and to components that are empty at its end.
 func foldName(s string) string {
-	groups := strings.Split(strings.ToLower(s), "=")
+	groups := strings.Split(strings.Map(fold, strings.ToLower(s)), "=")
 	for n, g := range groups {
 		groups[n] = strings.TrimRight(strings.TrimSpace(g), "^ ")
 	}
 	return strings.Join(groups, "=")
+}
+
+// fold is the letter that stands for all those that differ in case alone, which may be more than two: a Greek name ends in ς, and in Σ when it is written in capitals, whose small letter is σ.
+func fold(r rune) rune {
+	if r < utf8.RuneSelf {
+		return unicode.ToUpper(r)
+	}
+	least := r
+	for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+		least = min(least, other)
+	}
+	return least
 }
 
 // ErrRow says that a text is no Row of this release: read the study's published files again.

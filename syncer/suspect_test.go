@@ -124,9 +124,11 @@ func TestPartial(t *testing.T) {
 	if n := c.sites["a"].behind; n != 4 || c.studies[study(1)] == nil || c.sites["a"].fed != 0 {
 		t.Errorf("%d studies are known, half of what is remembered, the one from before: %v, up to change %d", n, c.studies[study(1)] != nil, c.sites["a"].fed)
 	}
-	now = now.Add(time.Hour)
-	if n := compares(tick{}); n > 0 {
-		t.Errorf("%d comparisons, and there is enough to do", n)
+	for range 10 { // the first look only notes that roots differ
+		now = now.Add(time.Hour)
+		if n := compares(tick{}); n > 0 {
+			t.Fatalf("%d comparisons, and there is enough to do", n)
+		}
 	}
 	for uid := range c.studies {
 		compares(local{study: wire.StudyState{UID: uid, Leaf: dedup.Digest{1}, Change: 1}})

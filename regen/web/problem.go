@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -68,7 +69,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, t target, err e
 		p = problem{http.StatusInternalServerError, "the file cannot be read: see the log of this site"}
 	}
 	if p.code == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", "GET, HEAD")
+		w.Header().Set("Allow", h.allowed(r.URL.Path))
 	}
 	if p.code == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(h.config.RetryAfter/time.Second))))
@@ -77,6 +78,14 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, t target, err e
 		w.Header().Del(name)
 	}
 	http.Error(w, p.text, p.code)
+}
+
+// allowed are the methods of a resource (RFC 9110 section 10.2.1): instances are posted to all studies, or to one.
+func (h *Handler) allowed(path string) string {
+	if h.config.Store != nil && (path == "/studies" || strings.HasPrefix(path, "/studies/") && strings.Count(path, "/") == 2) {
+		return "GET, HEAD, POST"
+	}
+	return "GET, HEAD"
 }
 
 // sentError is an error that came after the first byte of an answer.

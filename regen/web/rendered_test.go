@@ -171,6 +171,11 @@ func TestStored(t *testing.T) {
 			t.Errorf("POST %s: %s", path, r.Status)
 		}
 	}
+	for path, want := range map[string]string{"/studies": "GET, HEAD, POST", "/studies/" + small().UID(): "GET, HEAD, POST", "/studies/" + small().UID() + "/series": "GET, HEAD", "/instances": "GET, HEAD"} {
+		if r := s.ask(http.MethodDelete, path); r.StatusCode != http.StatusMethodNotAllowed || r.Header.Get("Allow") != want {
+			t.Errorf("DELETE %s: %s, which allows %q, want %q", path, r.Status, r.Header.Get("Allow"), want)
+		}
+	}
 }
 
 type recorder struct {

@@ -228,7 +228,10 @@ func (p *place) create(temp string, content io.Reader) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{content}, make([]byte, 128<<10))
+	if p.buffer == nil {
+		p.buffer = make([]byte, 128<<10)
+	}
+	n, err := io.CopyBuffer(struct{ io.Writer }{out}, struct{ io.Reader }{content}, p.buffer)
 	return n, errors.Join(err, out.Close())
 }
 

@@ -42,6 +42,7 @@ type place struct {
 	next    int              // number of the next staged file
 	staged  [recordLevel + 1][]stagedFile
 	zip     dedup.Compressor
+	buffer  []byte // for what is written, one file after the other; nil before the first
 	// replacing are the SOP Instance UIDs of which frames are there and get another content.
 	replacing []string
 }

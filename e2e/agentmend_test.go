@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestAgentMendsFromList damages an instance file of which no copy is left anywhere, because a list accounts for it: other sites have collected theirs by then. The record is in the
+// TestAgentMendsFromList damages an instance file, and removes one, of which no copy is left anywhere, because a list accounts for it: other sites have collected theirs by then. The record is in the
 // list, so the agent writes the file once more; else the study could never be whole again.
 func TestAgentMendsFromList(t *testing.T) {
 	t.Parallel()
@@ -40,8 +40,11 @@ func TestAgentMendsFromList(t *testing.T) {
 	if err := os.Truncate(files[1], int64(len(whole)/2)); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Remove(files[2]); err != nil {
+		t.Fatal(err)
+	}
 	s.start()
-	s.event("fault", "1 damaged instance files were written again from a list")
+	s.event("fault", "damaged or gone were written again from a list")
 	s.settled()
 	s.stop()
 	if out, code := dicomesh(t, "verify", "--tree", s.in("tree"), "--deep"); code != 0 {

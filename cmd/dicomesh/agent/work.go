@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,7 +32,7 @@ func (s *site) holding(ctx context.Context, uid dedup.UID) (settle.Holding, erro
 		return settle.Holding{}, err
 	}
 	s.troubles(h)
-	if !h.Complete && h.Retry == 0 && h.CorruptCount > 0 && s.rewrite(ctx, h) {
+	if !h.Complete && h.Retry == 0 && h.CorruptCount+h.VanishedCount > 0 && s.rewrite(ctx, h) {
 		if h, err = look(ctx, uid); err != nil {
 			return settle.Holding{}, err
 		}
@@ -49,10 +50,10 @@ func (s *site) holding(ctx context.Context, uid dedup.UID) (settle.Holding, erro
 		Instances: h.Instances, Change: h.Change}, nil
 }
 
-// rewrite has instance files that are damaged written once more from lists that have their records, and reports whether any was.
+// rewrite has instance files that are damaged or gone written once more from lists that have their records, and reports whether any was.
 func (s *site) rewrite(ctx context.Context, h index.Holding) bool {
 	was := make(map[string]dedup.Digest)
-	for _, t := range h.Corrupt {
+	for _, t := range slices.Concat(h.Corrupt, h.Vanished) {
 		if e, known, err := s.index.File(ctx, h.Study, t.Path); err == nil && known && t.Ref.Class == dedup.Instance {
 			was[t.Path] = e.Content
 		}
@@ -66,7 +67,7 @@ func (s *site) rewrite(ctx context.Context, h index.Holding) bool {
 	}
 	if n > 0 {
 		s.own.add(h.Study)
-		s.events.Add(events.Fault, h.Study.String(), fmt.Sprintf("%d damaged instance files were written again from a list that has their records", n))
+		s.events.Add(events.Fault, h.Study.String(), fmt.Sprintf("%d instance files that were damaged or gone were written again from a list that has their records", n))
 	}
 	return n > 0
 }

@@ -435,7 +435,7 @@ func (r *runner) pull(t *transfer) {
 		x.Kind, x.Reason, result = Blamed, err.Error(), atFault
 	default:
 		x.Kind, result = "", linkLost
-		r.config.Log.Debug("pull was cut", "site", t.site, "error", err)
+		r.config.Log.Debug("pull was cut", "site", t.site, "bytes", x.Bytes, "error", err)
 	}
 	if x.Kind != "" {
 		r.config.Event(x)

@@ -181,6 +181,11 @@ func (t *transfer) largeInMemory(ctx context.Context, w want, size uint64) (refs
 	if size > mostCompressed {
 		return nil, fault("a compressed file of %d bytes", size)
 	}
+	leave, err := t.bulky.enter(ctx, t.site)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	var stored []byte // as bytes come: a size is a claim
 	if err := t.ranges(ctx, w, span{0, size}, func(b []byte) error {
 		stored = append(stored, b...)
@@ -193,6 +198,7 @@ func (t *transfer) largeInMemory(ctx context.Context, w want, size uint64) (refs
 		if err != nil {
 			return nil, err
 		}
+		leave() // what it refers to may be as large
 		return nil, t.headAlone(ctx, h)
 	}
 	if refs, err = t.checkBulk(w, w.ref, stored); err != nil {
@@ -213,6 +219,32 @@ func (t *transfer) headAlone(ctx context.Context, h head) error {
 		return err
 	}
 	return t.commit(ctx, []head{h}, bulk)
+}
+
+// gates let in one at a time for each site: files that have to be in memory as a whole, of which a site could send one to each of its pulls, and three at a time.
+type gates struct {
+	mu sync.Mutex
+	of map[string]chan struct{} // a token in it when somebody is in; guarded by mu
+}
+
+// enter waits until it is let in. The caller calls leave; a second time it does nothing.
+func (g *gates) enter(ctx context.Context, site string) (leave func(), err error) {
+	g.mu.Lock()
+	if g.of == nil {
+		g.of = map[string]chan struct{}{}
+	}
+	gate := g.of[site]
+	if gate == nil {
+		gate = make(chan struct{}, 1)
+		g.of[site] = gate
+	}
+	g.mu.Unlock()
+	select {
+	case gate <- struct{}{}:
+		return sync.OnceFunc(func() { <-gate }), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // span is a stretch of a file.

@@ -21,6 +21,13 @@ func (s *site) nameless(study dedup.UID, n, size int, seed string) (inside strin
 	_, _ = random.Read(value)
 	inside = bulkPath(dedup.HashOf(sha256.Sum256(fmt.Append(nil, "a name", study, n))), "")
 	s.write(study, inside, value)
+	s.refersTo(study, n, inside)
+	return inside
+}
+
+// refersTo writes an instance that refers to a value.
+func (s *site) refersTo(study dedup.UID, n int, inside string) {
+	s.t.Helper()
 	sop := fmt.Sprintf("%s.%d", study, n)
 	o, _, err := dedup.Seal(dedup.Object{element(0x00080018, `{"Value":["`+sop+`"],"vr":"UI"}`), element(0x0020000E, `{"Value":["1.2.9"],"vr":"UI"}`),
 		element(0x7FE00010, `{"BulkDataURI":"`+inside+`","vr":"OW"}`)}, dedup.Dedup{Type: dedup.TypeInstance})
@@ -28,7 +35,6 @@ func (s *site) nameless(study dedup.UID, n, size int, seed string) (inside strin
 		s.t.Fatal(err)
 	}
 	s.write(study, "deduplicated/instances/"+sop+".gz", dedup.Compress(nil, []byte("["+string(o.AppendJSON(nil))+"]")))
-	return inside
 }
 
 // TestNamelessTorn holds that of a value whose name says nothing no beginning that a process which was killed had left is taken for the whole.

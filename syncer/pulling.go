@@ -32,6 +32,7 @@ type puller struct {
 	saved    *savings
 	shelter  *shelter
 	partials *partials
+	bulky    gates
 	patience time.Duration
 	progress func(fetched) // told now and then
 	log      *slog.Logger

@@ -3,6 +3,7 @@ package syncer
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -480,7 +481,7 @@ func nestedAbsent(t *testing.T, size int) {
 	deep := dedup.HashOf(sha256.Sum256(frame))
 	filling := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(filling)
-	inner, h, err := dedup.Seal(dedup.Object{element(0x00091001, fmt.Sprintf(`{"Value":["%x%x"],"vr":"UT"}`, filling, sha256.Sum256(filling))), element(0x00480001, `{"BulkDataURI":"`+bulkPath(deep, ".raw")+`","vr":"OW"}`)}, dedup.Dedup{Type: dedup.TypeSequence})
+	inner, h, err := dedup.Seal(dedup.Object{element(0x00091001, fmt.Sprintf(`{"Value":["%s"],"vr":"UT"}`, base64.RawURLEncoding.EncodeToString(filling))), element(0x00480001, `{"BulkDataURI":"`+bulkPath(deep, ".raw")+`","vr":"OW"}`)}, dedup.Dedup{Type: dedup.TypeSequence})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -130,14 +130,7 @@ func (s *site) openStream(ctx context.Context, to string, use syncer.Use) (synce
 
 // tellBeyond tells the syncer which sites without a link can be reached by way of a neighbour, and notes which have none and what they miss.
 func (s *site) tellBeyond(ctx context.Context) error {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	return regularly(ctx, func() error {
 		beyond, known := s.mesh.Beyond(), s.syncer.Status().Sites
 		for _, x := range s.mesh.Sites() {
 			if x.Self {
@@ -151,7 +144,8 @@ func (s *site) tellBeyond(ctx context.Context) error {
 				s.missed.back(x.Row.Name)
 			}
 		}
-	}
+		return nil
+	})
 }
 
 // hears reports whether there is a link with a site, and something came over it lately.
@@ -161,16 +155,10 @@ func (s *site) hears(x mesh.Site) bool {
 
 // partSilent closes links that are judged to go one way only. The connections would find out much later, and who does not hear the other end last of all: meanwhile pulls would wait for it.
 func (s *site) partSilent(ctx context.Context) error {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	return regularly(ctx, func() error {
 		s.mesh.Part(s.reach.Current().Links, reach.Silence(s.beat()))
-	}
+		return nil
+	})
 }
 
 // touching is the archive of which settle hears when something was received.
@@ -232,9 +220,8 @@ func (s *site) runCluster(ctx context.Context, work *group) {
 
 // tellRoom tells the syncer, and through it all sites, whether there is room, and whether the tree is there.
 func (s *site) tellRoom(ctx context.Context) error {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for was := (syncer.Room{}); ; {
+	var was syncer.Room
+	return regularly(ctx, func() error {
 		is := syncer.Room{Low: s.room.now.Load().State != admin.DiskOK || s.room.away.Load() != nil, Away: s.absent() != ""}
 		if is != was {
 			s.library.Room(is)
@@ -242,12 +229,8 @@ func (s *site) tellRoom(ctx context.Context) error {
 			s.loop.GateChanged()
 			was = is
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+		return nil
+	})
 }
 
 // cluster is what settle knows of the others.

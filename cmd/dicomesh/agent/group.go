@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // group runs parts that live and end together: the first that ends with an error ends the others, and wait returns when none runs any more.
@@ -52,5 +53,21 @@ func (g *group) done(ctx context.Context) error {
 		return nil
 	case <-g.ctx.Done():
 		return context.Cause(g.ctx)
+	}
+}
+
+// regularly does something at once, and again each interval, until ctx ends or it fails.
+func regularly(ctx context.Context, do func() error) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if err := do(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
 	}
 }

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin/events"
 	"github.com/dicomesh/dicomesh/dedup/ingest/inbox"
@@ -54,18 +53,13 @@ func between(was, is seen) []happened {
 
 // observe turns what the inbox and the watcher say of themselves into events.
 func (s *site) observe(ctx context.Context) error {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for was := (seen{}); ; {
+	var was seen
+	return regularly(ctx, func() error {
 		is := see(s.inbox.Status(), s.watcher.Status())
 		for _, h := range between(was, is) {
 			s.events.Add(h.kind, "", h.reason)
 		}
 		was = is
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+		return nil
+	})
 }

@@ -119,16 +119,9 @@ func (s *site) wholenessChanged(w reach.Wholeness) {
 
 // comeBack keeps whether this site has caught up, and ends its acknowledgement as down, when it is there again and level.
 func (s *site) comeBack(ctx context.Context) error {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
 	over := overdue{}
 	over.look(s.mesh.Roster().Sites(), s.config.Machine.Wall()) // said by an earlier run
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	return regularly(ctx, func() error {
 		s.sayOverdue(over)
 		if err := s.joining.keep(s.private, s.index.Incarnation); err != nil {
 			s.log.Warn("it is tried again", "error", err)
@@ -144,7 +137,8 @@ func (s *site) comeBack(ctx context.Context) error {
 			s.record(audit.Returned, s.mark.Site, "level with the others again")
 			s.events.Add(events.Operator, "", "this site is level with the others again, and counts")
 		}
-	}
+		return nil
+	})
 }
 
 // gate says whether the cluster is whole. The reason is the one without times: it stays as it is until something happens.

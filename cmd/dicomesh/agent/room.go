@@ -48,16 +48,10 @@ const interval = time.Second
 
 // Run measures until ctx ends.
 func (r *room) Run(ctx context.Context) error {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
+	return regularly(ctx, func() error {
 		r.look()
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+		return nil
+	})
 }
 
 // look measures all folders and takes the one that has least.

@@ -193,20 +193,14 @@ var errMounted = errors.New("another file system is mounted where the tree was")
 // mounted ends the site when the tree that is open is not the one that has its name any more, and the one that has it is this site's: then everything is opened again.
 // Meanwhile nothing new is taken.
 func (s *site) mounted(ctx context.Context) error {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	return regularly(ctx, func() error {
 		back, reason := s.away()
 		if back {
 			return errMounted
 		}
 		s.sayAway(reason)
-	}
+		return nil
+	})
 }
 
 // away is why the tree that is open is not the one at its path, "" if it is; back is true when that one is this site's.

@@ -113,7 +113,6 @@ func names(list []string, tag string) bool {
 }
 
 // sendFile sends the bytes of a file, or the range or the news that the client asks for. Content-Type and ETag are set.
-// A file of the operating system goes from its pages to the socket, without a copy here.
 func sendFile(w http.ResponseWriter, r *http.Request, f durable.File, size int64) error {
 	if text, end := strings.CutPrefix(r.Header.Get("Range"), "bytes=-"); end && text != "" && strings.Trim(text, "0") == "" { // the library would answer with nothing, as a range
 		w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(size, 10))

@@ -1,8 +1,8 @@
 package dedup
 
 import (
-	"context"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"

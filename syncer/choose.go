@@ -213,7 +213,6 @@ func (c *core) source(uid dedup.UID, d *difference, now time.Time) (from string,
 	if len(holders) == 0 {
 		return "", again, busy
 	}
-
 	slices.SortFunc(holders, func(a, b string) int {
 		return cmp.Or(cmp.Compare(truth(c.sites[a].far), truth(c.sites[b].far)),
 			cmp.Compare(truth(c.sites[a].faults > 0), truth(c.sites[b].faults > 0)), cmp.Compare(truth(a == d.origin), truth(b == d.origin)), cmp.Compare(d.tried[a].failures, d.tried[b].failures),

@@ -24,7 +24,7 @@ import (
 
 // scenarios are what can be measured.
 type scenarios struct {
-	Table     everything `cmd:"" default:"withargs" help:"Every job, short, against all rivals: the table that README shows. Takes about twenty minutes."`
+	Table     everything `cmd:"" default:"withargs" help:"Every job, short, against all rivals: the table that README shows. Takes a quarter of an hour."`
 	Ingest    ingest     `cmd:"" help:"dicomesh ingest against cp -r and sync -f of the same files."`
 	Web       webbing    `cmd:"" help:"Server CPU of DICOMweb answers against nginx and Orthanc's plugin, and searches among 100,000 studies."`
 	Replicate replicate  `cmd:"" help:"Two agents against rsync's daemon and against what quic-go alone carries: LAN, WAN, one new study, equal archives."`

@@ -5,7 +5,8 @@
 //
 //	for k := 0; k < ops; k += raced.Pick(1, 23) {
 //
-// Nothing is lost by that: e2e/test runs the packages whose tests import this one a second time, without the detector, and there every step is taken.
+// Nothing is lost by that: e2e/test runs the packages whose tests import this one a second time, without the detector, and there every step is taken. A package that is dear in
+// both runs, as e2e with its whole processes is, does not import it.
 package raced
 
 // Pick is all, or few under the race detector.

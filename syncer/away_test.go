@@ -75,14 +75,14 @@ func asking(t *testing.T, of *Library, ask func(*talk) error, notes ...func([]wi
 	var answering sync.WaitGroup
 	answering.Go(func() {
 		defer b.Close()
-		_ = (&answers{catalog: of, archive: of}).queries(t.Context(), newTalk(b), (&guards{sites: map[string]*guard{}}).of("b"), func(keys []wire.Key) {
+		_ = (&answers{catalog: of, archive: of}).queries(t.Context(), newTalk(t.Context(), b), (&guards{sites: map[string]*guard{}}).of("b"), func(keys []wire.Key) {
 			for _, note := range notes {
 				note(keys)
 			}
 		})
 	})
 	c := &counted{Conn: a}
-	if err := ask(newTalk(c)); err != nil {
+	if err := ask(newTalk(t.Context(), c)); err != nil {
 		t.Fatal(err)
 	}
 	_ = a.Close()

@@ -46,7 +46,7 @@ func TestOneInMemory(t *testing.T) {
 		if to != "a" || use != Fetch {
 			return false
 		}
-		k := newTalk(s)
+		k := newTalk(t.Context(), s)
 		q, err := k.hear()
 		f, is := q.(*wire.Fetch)
 		if err != nil || !is {
@@ -60,7 +60,7 @@ func TestOneInMemory(t *testing.T) {
 			}
 			mu.Unlock()
 		}
-		again := newTalk(s)
+		again := newTalk(t.Context(), s)
 		again.in = bufio.NewReader(io.MultiReader(bytes.NewReader(wire.Append(nil, f)), s))
 		_ = a.syncer.answers.fetch(a.ctx, again, nil)
 		return true

@@ -25,7 +25,7 @@ func TestFence(t *testing.T) {
 		go func() { served <- s.Serve(ctx, "a", Control, here) }()
 		var said atomic.Int64
 		go func() {
-			k := newTalk(there)
+			k := newTalk(t.Context(), there)
 			for k.say(&wire.Hello{Summary: wire.Summary{Incarnation: "i"}}) == nil {
 				said.Add(1)
 			}

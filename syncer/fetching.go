@@ -150,11 +150,10 @@ func (f *fetching) request(ctx context.Context, wants []want, budget int64) (cam
 		return 0, err
 	}
 	defer s.Close()
-	stop := context.AfterFunc(ctx, func() { _ = s.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
 	d := f.desks.take()
 	defer f.desks.give(d)
-	k := d.talk(s)
+	k := d.talk(ctx, s)
+	defer k.done()
 	k.patience, k.until = f.patience, time.Now().Add(f.enough(budget))
 	m := &wire.Fetch{Study: f.study, Budget: uint64(budget), Whole: wholeFile}
 	if rate := f.lanes.rate(f.site); rate > 0 && rate < zstdBelow {

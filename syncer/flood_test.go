@@ -31,7 +31,7 @@ func (s *site) flood(t *testing.T, from string, use Use, streams int, next func(
 		flooding.Go(func() {
 			defer a.Close()
 			defer context.AfterFunc(ctx, func() { _ = a.Close() })()
-			k := newTalk(a)
+			k := newTalk(t.Context(), a)
 			for n := first; ; n += streams {
 				if _, err := k.Write(wire.Append(nil, next(n))); err != nil {
 					return
@@ -234,9 +234,9 @@ func TestDeepLie(t *testing.T) {
 	}
 	x, y := net.Pipe()
 	var answering sync.WaitGroup
-	answering.Go(func() { defer y.Close(); _ = lying(newTalk(y)) })
+	answering.Go(func() { defer y.Close(); _ = lying(newTalk(t.Context(), y)) })
 	beyond := memory()
-	found, partial, err := compareWith(t.Context(), mine, newTalk(x), 1000)
+	found, partial, err := compareWith(t.Context(), mine, newTalk(t.Context(), x), 1000)
 	_ = x.Close()
 	answering.Wait()
 	if used := beyond(); err != nil || len(found) > 0 || !partial || questions > 400 || used > 128<<20 {

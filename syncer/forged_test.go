@@ -77,7 +77,7 @@ func TestForgedExtract(t *testing.T) {
 		if to != "liar" || use != Fetch {
 			return false
 		}
-		k := newTalk(s)
+		k := newTalk(t.Context(), s)
 		q, err := k.hear()
 		f, is := q.(*wire.Fetch)
 		if err != nil || !is {

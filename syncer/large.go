@@ -329,11 +329,10 @@ func (t *transfer) piece(ctx context.Context, w want, s span, size uint64) ([]by
 		return nil, err
 	}
 	defer stream.Close()
-	stop := context.AfterFunc(ctx, func() { _ = stream.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
 	d := t.desks.take()
 	defer t.desks.give(d)
-	k := d.talk(stream)
+	k := d.talk(ctx, stream)
+	defer k.done()
 	k.patience, k.until = t.patience, time.Now().Add(t.enough(int64(s.to-s.from)))
 	x := wire.Want{Ref: w.ref, Digest: w.digest, Offset: s.from, Length: s.to - s.from, Partial: true}
 	if err := k.say(&wire.Fetch{Study: t.study, Budget: x.Length, Whole: wholeFile, Files: []wire.Want{x}}); err != nil {

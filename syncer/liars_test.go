@@ -37,8 +37,10 @@ func (m *mesh) tell(name string, l lie) {
 		m.mu.Lock()
 		liar := m.sites[name]
 		m.mu.Unlock()
-		k := newTalk(s)
-		for liar != nil {
+		if liar == nil {
+			return true
+		}
+		for k := newTalk(liar.ctx, s); ; {
 			q, err := k.hear()
 			switch {
 			case err != nil:
@@ -51,7 +53,6 @@ func (m *mesh) tell(name string, l lie) {
 				return true
 			}
 		}
-		return true
 	}
 }
 

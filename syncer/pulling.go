@@ -254,9 +254,8 @@ func (t *transfer) offers(ctx context.Context, page *wire.Heads) ([]wire.Head, e
 		return nil, err
 	}
 	defer s.Close()
-	stop := context.AfterFunc(ctx, func() { _ = s.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	k := newTalk(s)
+	k := newTalk(ctx, s)
+	defer k.done()
 	k.patience, k.until = t.patience, time.Now().Add(4*t.patience)
 	heads, last, err := hearHeads(k, page)
 	if err != nil {

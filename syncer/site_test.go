@@ -454,7 +454,7 @@ func TestControlEnds(t *testing.T) {
 		if use != Control || to != "b" || ended.Add(1) > 1 {
 			return false
 		}
-		_, _ = newTalk(s).hear() // then its caller closes it
+		_, _ = newTalk(t.Context(), s).hear() // then its caller closes it
 		return true
 	}
 	a, b := m.start(t, "a", t.TempDir()), m.start(t, "b", t.TempDir())

@@ -59,9 +59,8 @@ func (s *Syncer) Holds(ctx context.Context, site string, studies []dedup.UID) ([
 		return nil, err
 	}
 	defer stream.Close()
-	stop := context.AfterFunc(ctx, func() { _ = stream.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	t := newTalk(stream)
+	t := newTalk(ctx, stream)
+	defer t.done()
 	var keys []wire.Key
 	for _, uid := range studies {
 		keys = append(keys, wire.Key(index.KeyOf(uid)))

@@ -39,15 +39,30 @@ const patience = 30 * time.Second
 // mostUnknown is how many messages of kinds that this release does not know a neighbour may say one after the other.
 const mostUnknown = 64
 
-// talk is a stream with the means to say and hear messages on it. It is for one goroutine.
+// talk is a stream with the means to say and hear messages on it. It is for one goroutine. When its context ends, what is said, heard, read and
+// written fails at once, until done is called, which is to be when the conversation is over.
 type talk struct {
 	Stream
+	ctx      context.Context
+	done     func() bool
 	in       *bufio.Reader
 	out      []byte
 	patience time.Duration
 	wrote    time.Duration // that was spent writing
 	until    time.Time     // when the conversation has to be over, however little of it comes at a time; zero: that is not asked for
 }
+
+// SetDeadline implements Stream. A context that has ended gives no more time, whatever is asked for: also one that ends meanwhile, and whose own deadline this one would undo.
+func (t *talk) SetDeadline(at time.Time) error {
+	err := t.Stream.SetDeadline(at)
+	if t.ctx.Err() != nil {
+		return t.Stream.SetDeadline(over())
+	}
+	return err
+}
+
+// over is a deadline that has passed, whatever the clock shows.
+func over() time.Time { return time.Unix(1, 0) }
 
 // wait bounds the calls of Read and Write that come: by patience, and by what is left for the conversation.
 func (t *talk) wait() {
@@ -83,13 +98,19 @@ func (d *desks) give(x *desk) {
 }
 
 // talk is newTalk at this desk.
-func (x *desk) talk(s Stream) *talk {
+func (x *desk) talk(ctx context.Context, s Stream) *talk {
 	x.in.Reset(s)
-	return &talk{Stream: s, in: x.in, patience: patience}
+	return begin(ctx, s, x.in)
 }
 
-func newTalk(s Stream) *talk {
-	return &talk{Stream: s, in: bufio.NewReaderSize(s, 64<<10), patience: patience}
+func newTalk(ctx context.Context, s Stream) *talk {
+	return begin(ctx, s, bufio.NewReaderSize(s, 64<<10))
+}
+
+func begin(ctx context.Context, s Stream, in *bufio.Reader) *talk {
+	t := &talk{Stream: s, ctx: ctx, in: in, patience: patience}
+	t.done = context.AfterFunc(ctx, func() { _ = s.SetDeadline(over()) })
+	return t
 }
 
 // say sends messages, together.

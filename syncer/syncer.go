@@ -150,9 +150,8 @@ func (s *Syncer) Ask(ctx context.Context, study dedup.UID) { s.send(ctx, asked{s
 
 // Serve answers on an incoming stream, and returns when it is over; the caller closes it. A neighbour that says what it should not is an error.
 func (s *Syncer) Serve(ctx context.Context, site string, use Use, stream Stream) error {
-	stop := context.AfterFunc(ctx, func() { _ = stream.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	t := newTalk(stream)
+	t := newTalk(ctx, stream)
+	defer t.done()
 	var err error
 	switch use {
 	case Control:
@@ -298,7 +297,8 @@ func (r *runner) speak(ctx context.Context, site string, l *line) error {
 		return err
 	}
 	defer s.Close()
-	t := newTalk(s)
+	t := newTalk(ctx, s)
+	defer t.done()
 	ended := make(chan struct{})
 	r.tasks.Go(func() {
 		defer close(ended)
@@ -378,9 +378,8 @@ func (r *runner) ask(site string, do func(*talk) error) error {
 		return err
 	}
 	defer s.Close()
-	stop := context.AfterFunc(r.ctx, func() { _ = s.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	t := newTalk(s)
+	t := newTalk(r.ctx, s)
+	defer t.done()
 	t.patience = r.config.Rules.Patience
 	err = blameStall(r.ctx, do(t))
 	if errors.Is(err, errFault) {

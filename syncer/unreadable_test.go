@@ -63,11 +63,11 @@ func TestDyingDisk(t *testing.T) {
 				var answering sync.WaitGroup
 				answering.Go(func() {
 					defer theirs.Close()
-					_ = a.fetch(t.Context(), newTalk(theirs), nil)
+					_ = a.fetch(t.Context(), newTalk(t.Context(), theirs), nil)
 				})
 				defer answering.Wait()
 				defer mine.Close()
-				k := newTalk(mine)
+				k := newTalk(t.Context(), mine)
 				if err := k.say(&wire.Fetch{Study: study(1), Budget: 1 << 20, Whole: wholeFile, Zstd: zstd, Files: wants}); err != nil {
 					t.Fatal(err)
 				}

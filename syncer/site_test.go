@@ -425,25 +425,21 @@ func TestCutAgainAndAgain(t *testing.T) {
 	for round := range 12 {
 		b := m.start(t, "b", dir)
 		m.link(t.Context(), a, b)
-		m.mu.Lock()
-		until := m.bytes["b"] + 2_500_000
-		m.mu.Unlock()
+		until := m.received("b") + 2_500_000
 		wait(t, func() bool {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			return m.bytes["b"] > until || b.library.Summary().Root == a.library.Summary().Root
+			return m.received("b") > until || b.library.Summary().Root == a.library.Summary().Root
 		})
 		if b.library.Summary().Root == a.library.Summary().Root {
 			levelled(t, a, b)
 			wait(t, func() bool { return b.saved() == 0 })
-			if limit := content*102/100 + round*(leastUnderway+(1<<20)); m.bytes["b"] > limit {
-				t.Errorf("%d bytes came for %d, cut %d times", m.bytes["b"], content, round)
+			if limit := content*102/100 + round*(leastUnderway+(1<<20)); m.received("b") > limit {
+				t.Errorf("%d bytes came for %d, cut %d times", m.received("b"), content, round)
 			}
 			return
 		}
 		b.stop()
 	}
-	t.Errorf("not level after 12 cuts and %d bytes for %d", m.bytes["b"], content)
+	t.Errorf("not level after 12 cuts and %d bytes for %d", m.received("b"), content)
 }
 
 // TestControlEnds holds that a control stream which ends while there is nothing to say is opened again: else who was on its other end would never hear of this site.

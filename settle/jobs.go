@@ -254,6 +254,32 @@ func (l *Loop) observe() {
 	}
 }
 
+// hear lets the studies go on that wait for the news there is: they are read when their alarms ring.
+func (l *Loop) hear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.pulse.now().mono
+	tell := func(studies []*study, what news) {
+		for _, s := range studies {
+			if !s.dropped {
+				l.apply(s, event{kind: reported, news: what}, now)
+			}
+		}
+	}
+	of := l.news
+	l.news = nil
+	tell(of, ofStudy)
+	if !l.site.Swap(false) {
+		return
+	}
+	blind := l.blind
+	l.blind = nil
+	for _, s := range blind {
+		s.blind = false
+	}
+	tell(blind, ofSite)
+}
+
 // all lets something happen to all studies that are not at rest, in order.
 func (l *Loop) all(kind happening) {
 	l.mu.Lock()

@@ -9,7 +9,7 @@ import (
 // advance reads the ladder: the first condition that holds says what is to be done, or waited for. It is read when no job is under way, after every event, from
 // facts alone, so no way into a state can be forgotten and no lost event can leave a study behind for longer than facts.wake.
 func (r rules) advance(uid dedup.UID, s *facts, v view, now time.Duration, out *effect) {
-	s.wake = 0
+	s.wake, s.awaits = 0, nothing
 	open := r.open(v.gate)
 	if !open {
 		s.first = restart(s.first, now) // patience is for a study that keeps changing, not for a cluster that is not whole
@@ -67,6 +67,14 @@ func (s *facts) wait(at step, why string, until time.Duration) {
 	s.step, s.reason, s.wake = at, why, until
 }
 
+// await waits for another site to say, or to do, something. Whatever it is wakes the study; that it is asked again all the same, after a while, is for news that got lost.
+func (s *facts) await(at step, why string, v view, now time.Duration) {
+	s.wait(at, why, now+othersPoll)
+	if s.awaits = ofStudy; unnamed(v) {
+		s.awaits = ofSite
+	}
+}
+
 // prepare brings a study that is complete here, and other than what readers see, to its round.
 func (r rules) prepare(s *facts, v view, now time.Duration, out *effect, overdue bool) {
 	lack := lacking(v.others)
@@ -75,7 +83,7 @@ func (r rules) prepare(s *facts, v view, now time.Duration, out *effect, overdue
 	case !r.open(v.gate):
 		r.hold(s, v, now, out)
 	case lack != "":
-		s.wait(syncing, lack, now+othersPoll)
+		s.await(syncing, lack, v, now)
 	case now < s.retry:
 		s.wait(syncing, s.reason, s.retry)
 	case !overdue && now < quietAt:
@@ -120,7 +128,7 @@ func (r rules) publish(s *facts, v view, now time.Duration, out *effect, overdue
 	case !r.open(v.gate):
 		r.hold(s, v, now, out)
 	case lack != "":
-		s.wait(syncing, lack, now+othersPoll)
+		s.await(syncing, lack, v, now)
 	case now < s.retry:
 		s.wake = s.retry // at the step where it failed
 	case !overdue && now < quietAt:
@@ -130,7 +138,7 @@ func (r rules) publish(s *facts, v view, now time.Duration, out *effect, overdue
 			s.step, s.reason = echoing, ""
 		}
 	case voided(*v.proof, v.others) != "":
-		s.wait(syncing, voided(*v.proof, v.others), now+othersPoll)
+		s.await(syncing, voided(*v.proof, v.others), v, now)
 	default:
 		s.step, s.reason, out.job, out.proven = publishing, "", save, true
 		out.record = Record{State: Published, Leaf: s.made, Published: s.made, Version: r.version, Due: s.due}
@@ -152,7 +160,7 @@ func (r rules) confirm(uid dedup.UID, s *facts, v view, now time.Duration, out *
 	case !r.open(v.gate):
 		s.wait(published, shut(v.gate), 0)
 	case lack != "":
-		s.wait(syncing, lack, now+othersPoll)
+		s.await(syncing, lack, v, now)
 	case now < max(s.retry, s.pause) && !s.verified:
 		s.wait(published, s.reason, max(s.retry, s.pause))
 	case !s.verified:
@@ -170,13 +178,13 @@ func (r rules) settle(uid dedup.UID, s *facts, v view, now time.Duration, out *e
 	certificate, why := r.certify(uid, Stand{r.site, s.leaf, true, true, s.change, r.incarnation}, v)
 	switch {
 	case certificate == nil:
-		s.wait(published, why, now+othersPoll)
+		s.await(published, why, v, now)
 	case now < s.retry:
 		s.wait(published, s.reason, s.retry)
 	case v.proof == nil || !answered(*v.proof, v.gate):
 		s.step, s.reason, out.job = certifying, "", echo
 	case voided(*v.proof, v.others) != "":
-		s.wait(published, voided(*v.proof, v.others), now+othersPoll)
+		s.await(published, voided(*v.proof, v.others), v, now)
 	default:
 		certificate.Nonce = v.proof.Nonce
 		s.step, s.reason, out.job, out.proven, out.record = certifying, "", save, true, s.record
@@ -191,7 +199,7 @@ func (r rules) keep(s *facts, v view, now time.Duration, out *effect) {
 	more := surplus(v.others)
 	switch open := r.open(v.gate); {
 	case more != "" && open:
-		s.wait(syncing, more, now+othersPoll)
+		s.await(syncing, more, v, now)
 		return
 	case more != "":
 		if s.step != holding {

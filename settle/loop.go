@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ type Loop struct {
 	seeds   [2]maphash.Seed
 	wake    chan struct{} // of one: there is something new for Run
 	gates   atomic.Uint64 // how often the gate was seen to open, to close, or to be of another roster
+	site    atomic.Bool   // there is news of a site that names no study
 	results chan result   // room for every job that may be under way, so none waits to be heard
 
 	mu      sync.Mutex // guards all below. It is never held while a function of the Config runs
@@ -32,6 +34,8 @@ type Loop struct {
 	saves   queue
 	rounds  queue
 	echoes  []*study // that wait for the next exchange
+	news    []*study // of which others may say something else
+	blind   []*study // that were found to await news ofSite: each once, and some do not any more
 	alarms  alarms
 	weight  int     // of the rounds under way
 	events  []Event // not told yet
@@ -53,6 +57,7 @@ type study struct {
 	alarm   time.Duration
 	ticket  uint32
 	queued  bool // waits for a worker
+	blind   bool // is in Loop.blind
 	cold    bool // found at the start, and not touched since
 	dropped bool // not the Loop's any more
 }
@@ -123,6 +128,27 @@ func (l *Loop) Touch(uid dedup.UID) {
 	l.nudge()
 }
 
+// Reported says that Cluster.Others may answer something else of a study now, of which nothing changed here: it goes on at once if it waits for that. Who says nothing
+// costs it some seconds.
+func (l *Loop) Reported(uid dedup.UID) {
+	l.mu.Lock()
+	s := l.studies[uid]
+	if s != nil { // one at rest waits for nothing
+		l.news = append(l.news, s)
+	}
+	l.mu.Unlock()
+	if s != nil {
+		l.nudge()
+	}
+}
+
+// SiteChanged says that Cluster.Others may answer something else of any study, because of what a site is and not of what it holds: it has been compared, or is there again. Those that
+// wait for that go on at once.
+func (l *Loop) SiteChanged() {
+	l.site.Store(true)
+	l.nudge()
+}
+
 // GateChanged says that Cluster.Gate answers something else now. It is asked now and then all the same, so a forgotten call costs a second.
 func (l *Loop) GateChanged() { l.nudge() }
 
@@ -165,6 +191,10 @@ func (l *Loop) apply(s *study, e event, now time.Duration) {
 		l.enqueue(s, out.job)
 	}
 	l.alarms.set(s)
+	if s.awaits == ofSite && !s.blind {
+		s.blind = true
+		l.blind = append(l.blind, s)
+	}
 	if after := s.state(); after != before {
 		l.count(before, -1)
 		l.count(after, 1)
@@ -176,6 +206,9 @@ func (l *Loop) apply(s *study, e event, now time.Duration) {
 func (l *Loop) drop(s *study, before State, forget bool) {
 	delete(l.studies, s.uid)
 	s.dropped = true
+	if s.blind {
+		l.blind = slices.DeleteFunc(l.blind, func(o *study) bool { return o == s })
+	}
 	l.count(before, -1)
 	if !forget {
 		l.lay(s.uid, s.record.State)
@@ -276,6 +309,7 @@ func (l *Loop) Run(ctx context.Context) error {
 // turn does all that there is to be done now.
 func (l *Loop) turn(ctx context.Context, start func(job func())) {
 	l.observe()
+	l.hear()
 	l.ring()
 	l.dispatch(ctx, start)
 	l.emit(ctx)

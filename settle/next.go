@@ -70,6 +70,7 @@ type facts struct {
 	misses    uint8 // looks that found it incomplete, in the same way
 	step      step
 	job       job
+	awaits    news // what wakes it before its time
 	known     bool // record is what was saved
 	stale     bool // a look is wanted: it was touched since the last one began, or something did not go well
 	told      bool // it was touched since the last look began
@@ -84,21 +85,32 @@ type facts struct {
 type happening uint8
 
 const (
-	touched happening = iota // somebody says that it may have changed
-	woke                     // facts.wake is over
-	gated                    // the gate's answer changed
-	resumed                  // this process was stopped for a while
-	began                    // the job was taken up by a worker
+	touched  happening = iota // somebody says that it may have changed
+	woke                      // facts.wake is over
+	gated                     // the gate's answer changed
+	resumed                   // this process was stopped for a while
+	reported                  // others may say something else of it than when they were asked last, and nothing changed here
+	began                     // the job was taken up by a worker
 	looked
 	made
 	echoed
 	saved
 )
 
+// news is what another site may have to say that lets a study go on.
+type news uint8
+
+const (
+	nothing news = iota
+	ofStudy      // what it holds of the study, or offers
+	ofSite       // that it has been compared, or is there again: that names no study. Or ofStudy
+)
+
 // event is what happened, with what came of it.
 type event struct {
 	kind    happening
-	view    view // for all but touched and began
+	view    view // for all but touched, began and reported
+	news    news // for reported: it is for studies that await this
 	record  Record
 	holding Holding
 	round   Round
@@ -127,6 +139,11 @@ func (r rules) next(uid dedup.UID, s facts, e event, now time.Duration) (facts, 
 		return r.touch(s, now)
 	case began:
 		r.begin(&s)
+		return s, out
+	case reported:
+		if s.job == idle && s.awaits >= e.news {
+			s.wake, s.awaits = now, nothing
+		}
 		return s, out
 	case gated:
 		if s.step == holding {

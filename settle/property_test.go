@@ -45,6 +45,9 @@ func TestNextProperties(t *testing.T) {
 				o.Leaf = rapid.SampledFrom([]dedup.Digest{w.leaf, leaf("other")}).Draw(t, "leaf")
 				o.Complete, o.Durable = rapid.Bool().Draw(t, "complete"), rapid.Bool().Draw(t, "durable")
 				o.Joining = rapid.Int().Draw(t, "joining")%4 == 0
+				if rapid.Bool().Draw(t, "told") {
+					w.happen(event{kind: reported, news: rapid.SampledFrom([]news{ofStudy, ofSite}).Draw(t, "news")})
+				}
 			},
 			"missing": func(t *rapid.T) { w.missing = rapid.IntRange(0, 2).Draw(t, "missing") },
 			"conflict": func(t *rapid.T) {
@@ -191,6 +194,7 @@ func (w *world) happen(e event) {
 	w.facts, out = w.stage.rules.next(dedup.UID{}, w.facts, e, w.stage.now)
 	w.sometimes[steps[w.facts.step]]++
 	w.log = append(w.log, line{w.stage.now, e.kind, e.err, before, w.facts.step, out.job})
+	w.must(w.facts.awaits == nothing || w.facts.wake != 0 || w.facts.job != idle, "it awaits news, and would never ask by itself")
 	w.judge(e, out)
 	if w.rests = out.rest; out.rest {
 		w.facts = facts{step: dirty}

@@ -21,7 +21,7 @@ type rules struct {
 // Times that nobody needs to choose.
 const (
 	busyPoll   = 250 * time.Millisecond // how often a study is asked for that is being ingested
-	othersPoll = 15 * time.Second       // how often others are asked for by who waits for them, should no touch come
+	othersPoll = 15 * time.Second       // how often others are asked for by who waits for them, should no news come
 	firstMiss  = 2 * time.Second        // until an incomplete study is looked at again: doubles,
 	longMiss   = 10 * time.Minute       // to this,
 	farthest   = time.Hour              // no round asks to be repeated later than this: if it seems so the clock was set back, and it is done now
@@ -137,6 +137,15 @@ func voided(p Proof, others []SiteReport) string {
 		}
 	}
 	return ""
+}
+
+// unnamed reports whether news of a site that name no study may be all that is wanted: that it has been compared, that its archive is there again, or what it is now.
+func unnamed(v view) bool {
+	return v.proof != nil && voided(*v.proof, v.others) != "" ||
+		slices.ContainsFunc(v.others, func(o SiteReport) bool { return o.Away || o.Lacking < 0 && !o.Joining && !o.Full }) ||
+		slices.ContainsFunc(v.gate.Sites, func(site string) bool {
+			return !slices.ContainsFunc(v.others, func(o SiteReport) bool { return o.Site == site })
+		})
 }
 
 // certify makes a certificate but for its nonce, or says in words who stands in the way.

@@ -29,6 +29,7 @@ import (
 //	round LEAF [wrote=N] [due=D] | round error | round closed | round stopped
 //	echo [NONCE] [EPOCH] [SITES, each with =INCARNATION where it is not i] | echo silence | echo stopped
 //	save | save error | save closed
+//	news of the study | of a site others may say something else of it; or of all that wait for that
 //	stopped                       this process was stopped for a while
 //	+D                            time goes on; facts.wake is obeyed
 func TestScenarios(t *testing.T) {
@@ -115,6 +116,8 @@ func (s *stage) do(words []string) {
 		s.happen(event{kind: gated})
 	case verb == "touch":
 		s.happen(event{kind: touched})
+	case verb == "news":
+		s.happen(event{kind: reported, news: map[string]news{"study": ofStudy, "site": ofSite}[args[len(args)-1]]})
 	case verb == "stopped":
 		s.happen(event{kind: resumed})
 	case verb == "begin":

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/dicomesh/dicomesh/dedup"
-	"github.com/dicomesh/dicomesh/dedup/index"
 	"github.com/dicomesh/dicomesh/syncer/wire"
 )
 
@@ -89,12 +88,15 @@ func (c *core) ready(name string, fed bool, now time.Time) bool {
 	return now.Sub(n.uneven) >= wait
 }
 
-// level reports whether two sites hold the same of everything.
-func level(a, b wire.Summary) bool { return a.Root == b.Root && a.Count == b.Count }
-
-// explained reports whether the studies that are known to differ are all that does: then the other site's root is this one's and their difference.
-func (c *core) explained(n *neighbour) bool {
-	return n.said.Root == index.Plus(c.mine.Root, n.differs) && n.said.Count == c.mine.Count+uint64(n.surplus)
+// reachable are the sites with a link, in order.
+func (c *core) reachable() []string {
+	var up []string
+	for _, name := range slices.Sorted(maps.Keys(c.sites)) {
+		if c.sites[name].up {
+			up = append(up, name)
+		}
+	}
+	return up
 }
 
 // choose starts pulls, the most urgent first, and keeps neighbours informed of those that run.

@@ -2,7 +2,6 @@ package syncer
 
 import (
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/dicomesh/dicomesh/dedup"
@@ -27,6 +26,7 @@ type core struct {
 	searched time.Time
 	told     time.Time
 	changed  map[dedup.UID]wire.StudyState // what is to be told with the next hint
+	revised  []dedup.UID                   // see the effect
 }
 
 // neighbour is a site that there is or was a link with, or that can be asked by way of another one.
@@ -51,6 +51,7 @@ type neighbour struct {
 	uneven   time.Time     // since when those studies have not explained how the roots differ; zero: they do
 	pulls    int           // running from it
 	faults   int           // of its pulls in a row, over all studies: it is asked last, and for one study at a time, until one comes through
+	stands   stand         // after the last event
 	ups      uint64        // how often a link to it came up
 	claims   map[dedup.UID]claim
 }
@@ -202,7 +203,7 @@ func (c *core) handle(e event, now time.Time) []effect {
 	}
 	out = append(out, c.hint(now)...)
 	out = append(out, c.search(now)...)
-	return append(out, c.choose(now)...)
+	return append(append(out, c.choose(now)...), c.news()...)
 }
 
 // site is a neighbour, made when it is first heard of.
@@ -229,8 +230,7 @@ func (c *core) hear(e said) {
 	if n.of != "" && n.of != e.summary.Incarnation {
 		n.fed, n.compared = 0, false
 		for uid, d := range c.studies {
-			c.drop(d, e.site)
-			c.forget(uid)
+			c.revise(uid, d, e.site)
 		}
 	}
 	n.of, n.said = e.summary.Incarnation, &e.summary
@@ -334,8 +334,7 @@ func (c *core) ended(e compared, now time.Time) {
 	n.fed = n.asked
 	for uid, d := range c.studies { // what was believed to differ, and was not found to
 		if heard, known := d.heard[e.site]; known && heard < n.round {
-			c.drop(d, e.site)
-			c.forget(uid)
+			c.revise(uid, d, e.site)
 		}
 	}
 }
@@ -353,6 +352,7 @@ func (c *core) enter(e local, now time.Time) {
 			d.since = now
 		}
 		c.setMine(d, e.study)
+		c.revised = append(c.revised, uid)
 		c.forget(uid)
 		c.wake(uid)
 	}
@@ -452,6 +452,7 @@ func (c *core) finish(e pulled, now time.Time) []effect {
 		out = append(out, blame{e.study, p.from})
 	}
 	d.tried[p.from] = a
+	c.revised = append(c.revised, e.study)
 	c.forget(e.study)
 	c.wake(e.study)
 	return out
@@ -484,15 +485,4 @@ func nothing(s wire.StudyState) bool {
 // alike reports whether two sites hold the same of a study.
 func alike(a, b wire.StudyState) bool {
 	return a.Leaf == b.Leaf && a.Others == b.Others && a.Flags == b.Flags
-}
-
-// reachable are the sites with a link, in order.
-func (c *core) reachable() []string {
-	var up []string
-	for _, name := range slices.Sorted(maps.Keys(c.sites)) {
-		if c.sites[name].up {
-			up = append(up, name)
-		}
-	}
-	return up
 }

@@ -131,6 +131,10 @@ type (
 		study dedup.UID
 		lane  Lane
 	}
+	// revised says that what Report says of some studies may be something else, though no site has just spoken of them.
+	revised struct{ studies []dedup.UID }
+	// standing says that a site's word of any study counts, which did not before, or that it is another site, or one in another state, than it was.
+	standing struct{ site string }
 	// blame is for an operator: a site sent what it should not have.
 	blame struct {
 		study dedup.UID
@@ -143,4 +147,6 @@ func (compare) effect()   {}
 func (feed) effect()      {}
 func (startPull) effect() {}
 func (raise) effect()     {}
+func (revised) effect()   {}
+func (standing) effect()  {}
 func (blame) effect()     {}

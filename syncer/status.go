@@ -105,7 +105,7 @@ func (s *Syncer) Report(site string, mine wire.StudyState) (Report, bool) {
 	}
 	if !differs {
 		r.State.Change = n.said.Change // it said no number for this study: its sum of all, as of that one, says that it holds the same
-		return r, (n.compared || level(*n.said, s.core.mine)) && s.core.explained(n)
+		return r, s.core.stand(n).counts
 	}
 	a, tried := d.tried[site]
 	r.State, r.Offers = theirs, !nothing(theirs) && (d.pull != nil || !tried || !a.through || !alike(a.theirs, theirs))

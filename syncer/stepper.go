@@ -2,7 +2,6 @@ package syncer
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"github.com/dicomesh/dicomesh/dedup"
@@ -33,11 +32,8 @@ type Pull struct {
 
 // NewStepper makes one that works until ctx ends. It is for one goroutine at a time, but that Talk may be under way between steps.
 func NewStepper(ctx context.Context, c Config) *Stepper {
-	c.Rules = c.Rules.filled()
-	if c.Event == nil {
-		c.Event = func(Event) {}
-	}
-	c.Log = slog.New(slog.DiscardHandler)
+	c.Log = nil
+	c = c.filled()
 	s := &Syncer{config: c, answers: &answers{catalog: c.Catalog, archive: c.Archive}, events: make(chan event, 1024), pulls: map[dedup.UID]*transfer{}}
 	s.core = newCore(c.Self, c.Rules, func(x wire.StudyState) [32]byte { return c.Catalog.Sums().Hash(sumOf(x)) })
 	s.core.mine = c.Catalog.Summary()
@@ -98,6 +94,8 @@ func (s *Stepper) order(fx effect) (Order, bool) {
 		return Order{Talk: func() { s.runner.feed(fx) }}, true
 	case startPull:
 		return Order{Pull: &Pull{fx.study, fx.site}}, true
+	case revised, standing:
+		s.runner.perform(fx)
 	}
 	return Order{}, false
 }

@@ -27,8 +27,12 @@ type Config struct {
 	Arrange func(study dedup.UID, ref dedup.Ref) error
 	Event   func(Event)     // told what an operator should know; must not block
 	Heard   func(dedup.UID) // told of each study of which another site said what it holds; must not block. nil: nobody
-	Rules   Rules           // zero: DefaultRules
-	Log     *slog.Logger
+	// Revised is told of each study of which Report may say something else though no site has just spoken of it, and Standing when that may be so of any study, because a site's
+	// word counts that did not, or it is another site, or in another state, than it was. They must not block. nil: nobody.
+	Revised  func(dedup.UID)
+	Standing func()
+	Rules    Rules // zero: DefaultRules
+	Log      *slog.Logger
 }
 
 // EventKind says what happened.
@@ -72,13 +76,7 @@ type line struct {
 
 // New makes a Syncer. It touches nothing; Run does.
 func New(c Config) *Syncer {
-	c.Rules = c.Rules.filled()
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	if c.Event == nil {
-		c.Event = func(Event) {}
-	}
+	c = c.filled()
 	s := &Syncer{config: c, answers: &answers{catalog: c.Catalog, archive: c.Archive}, events: make(chan event, 1024), pulls: map[dedup.UID]*transfer{},
 		guards: guards{sites: map[string]*guard{}}}
 	saved := &savings{dir: c.Saved}
@@ -88,6 +86,27 @@ func New(c Config) *Syncer {
 	s.puller = &puller{open: c.Open, archive: c.Archive, tree: c.Tree, depot: newDepot(c.Staging, c.Taken, c.Arrange), lanes: newLanes(c.Rules.Underway), packer: &s.answers.packer, saved: saved,
 		shelter: &shelter{staging: c.Staging, most: mostSheltered, tents: map[dedup.UID]*tent{}}, partials: &partials{kept: map[string]*partial{}}, patience: c.Rules.Patience, log: c.Log}
 	return s
+}
+
+// filled sets what may be left out.
+func (c Config) filled() Config {
+	c.Rules = c.Rules.filled()
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Event == nil {
+		c.Event = func(Event) {}
+	}
+	if c.Heard == nil {
+		c.Heard = func(dedup.UID) {}
+	}
+	if c.Revised == nil {
+		c.Revised = func(dedup.UID) {}
+	}
+	if c.Standing == nil {
+		c.Standing = func() {}
+	}
+	return c
 }
 
 // Run works until ctx ends; then it returns when nothing of it runs any more. What was being received and is not committed can be salvaged by the next process.
@@ -235,7 +254,7 @@ func (r *runner) handle(e event, now time.Time) ([]effect, time.Time) {
 
 // pass tells on what other sites said.
 func (r *runner) pass(e event) {
-	if h, ok := e.(holds); ok && r.config.Heard != nil {
+	if h, ok := e.(holds); ok {
 		for _, x := range h.studies {
 			r.config.Heard(x.theirs.UID)
 		}
@@ -352,6 +371,12 @@ func (r *runner) perform(fx effect) {
 		t.lane.Store(uint32(fx.lane))
 		r.keep(fx.study, t)
 		r.tasks.Go(func() { r.pull(t) })
+	case revised:
+		for _, uid := range fx.studies {
+			r.config.Revised(uid)
+		}
+	case standing:
+		r.config.Standing()
 	case raise:
 		r.mu.Lock()
 		if t := r.pulls[fx.study]; t != nil {

@@ -26,6 +26,7 @@ type world struct {
 	serial int
 	sites  map[string]*place
 	cut    map[[2]string]bool
+	judge  func(p *place, e event, handle func() []effect) []effect // has an event handled; a test may look on
 }
 
 // place is one site of a world.
@@ -70,7 +71,8 @@ func (h *happenings) Pop() any {
 }
 
 func newWorld(t testing.TB, seed uint64, names ...string) *world {
-	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1_800_000_000, 0), sites: map[string]*place{}, cut: map[[2]string]bool{}}
+	w := &world{t: t, rand: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1_800_000_000, 0), sites: map[string]*place{}, cut: map[[2]string]bool{},
+		judge: func(_ *place, _ event, handle func() []effect) []effect { return handle() }}
 	for _, name := range names {
 		p := &place{w: w, name: name, rules: DefaultRules(), holds: map[dedup.UID]map[string]int{}, sums: index.NewSums([32]byte{7}, 0), rate: 100 << 20,
 			got: map[string]int{}, pulling: map[dedup.UID]bool{}}
@@ -209,7 +211,7 @@ func (p *place) enter(uid dedup.UID, was wire.StudyState) {
 
 // handle gives the core an event and does what it says.
 func (p *place) handle(e event) {
-	for _, fx := range p.core.handle(e, p.w.now) {
+	for _, fx := range p.w.judge(p, e, func() []effect { return p.core.handle(e, p.w.now) }) {
 		p.perform(fx)
 	}
 	if at := p.core.next(p.w.now); !at.IsZero() && (p.alarm.IsZero() || at.Before(p.alarm)) {

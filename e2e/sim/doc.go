@@ -16,6 +16,7 @@
 //	steps_test.go      what may happen to a cluster
 //	judge_test.go      what must be true all the same (PROTOCOL, section 6)
 //	calm_test.go       when all faults have ended: level, settled, and then nothing is written
+//	prompt_test.go     and how soon that is where nothing goes wrong, or what did is over
 //
 // Seeds of a usual run follow from the hash of the tree that is checked out (seeds.go): each change is met by fresh ones, and a red run is had again by checking out that change.
 // So are those of the real tier. The last line that a failure prints replays it:

@@ -99,8 +99,8 @@ func (w *world) add(seen map[string]int) {
 	}
 }
 
-// runSeed runs one seed to its end, or to the first thing that is not as it must be.
-func runSeed(t testing.TB, seed uint64, steps int) *world {
+// newWorld founds a cluster, and lets it come together.
+func newWorld(t testing.TB, seed uint64, steps int) *world {
 	w := &world{TB: t, seed: seed, steps: steps, rng: rand.New(rand.NewPCG(seed, 0)), cut: map[[2]*site]bool{}, values: map[dedup.Ref]string{},
 		files: map[dedup.FileID]dedup.File{}, shown: map[view]dedup.Digest{}, nonces: map[string]*echo{}, packs: map[dedup.FileID][]byte{}, parsed: map[string]dedup.File{}, proved: map[string]bool{},
 		dead: map[*link]time.Duration{}, seen: map[string]int{}, beat: reach.WAN}
@@ -115,8 +115,14 @@ func runSeed(t testing.TB, seed uint64, steps int) *world {
 		w.studies = append(w.studies, uid)
 	}
 	w.found(3 + w.rng.IntN(3))
-	defer w.close()
 	w.run(30 * time.Second)
+	return w
+}
+
+// runSeed runs one seed to its end, or to the first thing that is not as it must be.
+func runSeed(t testing.TB, seed uint64, steps int) *world {
+	w := newWorld(t, seed, steps)
+	defer w.close()
 	all := w.allSteps()
 	for n := 0; n < steps && w.failure == ""; n++ {
 		w.step(all)

@@ -187,7 +187,8 @@ func (s *site) start() {
 	l.reach.Remember(s.verified)
 	l.sums = index.NewSums(sha256.Sum256([]byte("sim")), 0)
 	l.count()
-	l.sync = syncer.NewStepper(l.ctx, syncer.Config{Self: s.name, Generator: version, Open: l.openStream, Catalog: catalog{l}, Heard: func(u dedup.UID) { l.loop.Touch(u) }})
+	l.sync = syncer.NewStepper(l.ctx, syncer.Config{Self: s.name, Generator: version, Open: l.openStream, Catalog: catalog{l},
+		Heard: func(u dedup.UID) { l.loop.Touch(u) }, Revised: func(u dedup.UID) { l.loop.Reported(u) }, Standing: func() { l.loop.SiteChanged() }})
 	l.loop, err = settle.NewStepper(l.settling(), s.clocks, func(job func()) { l.begin(func(*worker) { job() }) })
 	if err == nil {
 		err = l.loop.Read(l.ctx)

@@ -112,12 +112,11 @@ func (s *site) openLibrary(ctx context.Context) (err error) {
 	}
 	s.closing(staging.Close)
 	s.syncer = syncer.New(syncer.Config{Self: s.mark.Site, Generator: regen.Version, Open: s.openStream, Catalog: s.library, Archive: touching{s.library, s},
-		Tree: fsys, Staging: staging, Saved: savedFolder, Taken: ingest.Taken(fsys), Event: s.syncEvent, Heard: s.loopTouch, Log: s.log,
+		Tree: fsys, Staging: staging, Saved: savedFolder, Taken: ingest.Taken(fsys), Event: s.syncEvent, Log: s.log,
+		Heard: func(uid dedup.UID) { s.loop.Touch(uid) }, Revised: func(uid dedup.UID) { s.loop.Reported(uid) }, Standing: func() { s.loop.SiteChanged() },
 		Arrange: func(study dedup.UID, ref dedup.Ref) error { return ingest.Arrange(fsys, study, ref) }})
 	return nil
 }
-
-func (s *site) loopTouch(uid dedup.UID) { s.loop.Touch(uid) }
 
 // openStream opens a stream of the syncer's. Questions to a site without a link go by way of another one.
 func (s *site) openStream(ctx context.Context, to string, use syncer.Use) (syncer.Stream, error) {

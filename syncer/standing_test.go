@@ -1,0 +1,115 @@
+package syncer
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/dicomesh/dicomesh/dedup"
+)
+
+// reported is what Report says of a site and a study; the number of the last change, which moves with every word, aside.
+type reported struct {
+	Report
+	known bool
+}
+
+func (p *place) reports(studies int) map[string]map[dedup.UID]reported {
+	s := &Syncer{core: p.core}
+	all := map[string]map[dedup.UID]reported{}
+	for site := range p.w.sites {
+		all[site] = map[dedup.UID]reported{}
+		for n := range studies {
+			r, known := s.Report(site, p.state(study(n)))
+			r.State.Change = 0
+			all[site][study(n)] = reported{r, known}
+		}
+	}
+	return all
+}
+
+// newsFor are the studies of which a site's reports may be others by an event, as those hear it who wait for that; all: any study, as those hear it who wait for a site that is not known, or away.
+func newsFor(site string, e event, effects []effect) (studies []dedup.UID, all bool) {
+	if h, is := e.(holds); is && h.site == site {
+		for _, x := range h.studies {
+			studies = append(studies, x.theirs.UID)
+		}
+	}
+	for _, fx := range effects {
+		switch fx := fx.(type) {
+		case revised:
+			studies = append(studies, fx.studies...)
+		case standing:
+			all = all || fx.site == site
+		}
+	}
+	return studies, all
+}
+
+// TestNewsOfReports holds that Report says nothing new without news of that, whatever happens: who waits for it would wait until he asks by himself. And that what sites say again is no news.
+func TestNewsOfReports(t *testing.T) {
+	const studies = 6
+	told, of := 0, map[string]int{}
+	for seed := range uint64(4) {
+		w := newWorld(t, seed, "a", "b", "c")
+		w.judge = func(p *place, e event, handle func() []effect) []effect {
+			before := p.reports(studies)
+			effects := handle()
+			for site, now := range p.reports(studies) {
+				named, all := newsFor(site, e, effects)
+				changed := false
+				for uid, r := range now {
+					was := before[site][uid]
+					worse := was
+					if worse.Offers = true; !r.known || r == was || r == worse {
+						continue
+					}
+					changed = true
+					if enough := all && !(was.known && (was.State != r.State || was.Offers != r.Offers)); !enough && !slices.Contains(named, uid) {
+						t.Errorf("seed %d: %s says nothing of what %s reports of %s since %T: %+v, it was %+v", seed, p.name, site, uid, e, r, was)
+					}
+				}
+				of[fmt.Sprintf("%T", e)] += truth(changed)
+				told += truth(all)
+			}
+			return effects
+		}
+		names := slices.Sorted(maps.Keys(w.sites))
+		for step := range 50 {
+			p := w.sites[names[w.rand.IntN(len(names))]]
+			switch w.rand.IntN(6) {
+			case 0:
+				w.setLink(names[0], names[1+w.rand.IntN(2)], w.rand.IntN(3) > 0)
+			case 1:
+				p.handle(room{Room{Low: w.rand.IntN(3) == 0}})
+			case 2: // both take in the same, and neither needs to fetch it
+				w.sites["a"].add(study(0), some(fmt.Sprint(step), 1, 1000))
+				w.sites["b"].add(study(0), some(fmt.Sprint(step), 1, 1000))
+			default:
+				p.add(study(w.rand.IntN(studies)), some(fmt.Sprintf("%d-%s", step, p.name), 1+w.rand.IntN(3), 50_000))
+			}
+			w.run(time.Duration(w.rand.IntN(900)) * time.Millisecond)
+		}
+		for _, name := range names {
+			w.sites[name].handle(room{})
+		}
+		w.setLink("a", "b", true)
+		w.setLink("a", "c", true)
+		w.settle(2 * time.Minute)
+		w.run(time.Minute)
+		told = 0
+		for _, name := range names {
+			w.hello(name)
+		}
+		if w.run(time.Minute); told > 0 {
+			t.Errorf("seed %d: %d pieces of news, and nothing has happened", seed, told)
+		}
+	}
+	for _, e := range []event{said{}, holds{}, local{}, compared{}, pulled{}} {
+		if of[fmt.Sprintf("%T", e)] == 0 {
+			t.Errorf("no %T told anything: %v", e, of)
+		}
+	}
+}

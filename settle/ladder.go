@@ -44,7 +44,7 @@ func (s *facts) lookNow(now time.Duration, out *effect) {
 		s.wake = s.lookAt
 		return
 	}
-	out.job = look
+	s.wake, out.job = 0, look // what it waited for until now does not end before the look does
 }
 
 // giveUp lets an incomplete study rest: it was looked at often enough, and whatever comes for it touches it.

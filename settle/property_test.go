@@ -194,6 +194,7 @@ func (w *world) happen(e event) {
 	w.facts, out = w.stage.rules.next(dedup.UID{}, w.facts, e, w.stage.now)
 	w.sometimes[steps[w.facts.step]]++
 	w.log = append(w.log, line{w.stage.now, e.kind, e.err, before, w.facts.step, out.job})
+	w.must(w.facts.job == idle || w.facts.wake == 0, "an alarm is set though a job is under way: it would ring without a pause until that has ended")
 	w.must(w.facts.awaits == nothing || w.facts.wake != 0 || w.facts.job != idle, "it awaits news, and would never ask by itself")
 	w.judge(e, out)
 	if w.rests = out.rest; out.rest {

@@ -119,7 +119,8 @@ func (m *mover) grow(in at, rest string) (_ at, made []string, err error) {
 		if err != nil {
 			return at{}, made, err
 		}
-		next.own, in = true, next
+		next.own = true
+		in = next
 	}
 	return in, made, nil
 }

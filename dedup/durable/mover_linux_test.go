@@ -17,7 +17,7 @@ import (
 	"github.com/dicomesh/dicomesh/dedup/durable/durabletest"
 )
 
-// A mover goes on making folders where it made some. What it makes it does not look at again; what it finds there it does.
+// A mover goes on making folders where it made some. What it makes it does not look at again; what it finds there it does. When it is closed nothing of that is open.
 func TestMoverGrows(t *testing.T) {
 	for way, wrap := range ways {
 		t.Run(way, func(t *testing.T) {
@@ -82,6 +82,23 @@ func TestMoverGrows(t *testing.T) {
 			if left, err := os.ReadDir(outside + "/b"); err != nil || len(left) != 0 {
 				t.Errorf("outside there is %v, %v", left, err)
 			}
+			must(t, m.Close())
+			if open := openBelow(t, root); len(open) != 0 {
+				t.Errorf("%d folders are still open: %s ...", len(open), open[0])
+			}
 		})
 	}
+}
+
+// openBelow are the files and folders below a folder that this process has open.
+func openBelow(t *testing.T, dir string) (open []string) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	for _, e := range entries {
+		if name, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.HasPrefix(name, dir+"/") {
+			open = append(open, name)
+		}
+	}
+	return open
 }

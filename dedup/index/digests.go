@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/dedup/durable"
@@ -149,7 +150,8 @@ func (d *Digests) Close() error {
 // A file whose content is recorded with another digest is not recorded again: the error then satisfies errors.Is(err, ErrDiffers) and names it, and all others
 // are recorded. Equal content under another gzip envelope is no difference; the log then takes note of the new envelope.
 //
-// After any other error the files may or may not be recorded, and the log takes nothing more until it is opened again.
+// When the disk has no room, or can only be read, they are not, and a later Append is tried anew. After any other error the files may or may not be recorded, and the log takes
+// nothing more until it is opened again.
 func (d *Digests) Append(study dedup.UID, entries []Entry) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -198,7 +200,10 @@ func (d *Digests) write(study dedup.UID, entries []change) error {
 		starts = append(starts, at)
 		out = appendFrame(out, at, study, chunk)
 	}
-	_, err := d.file.WriteAt(out, d.end)
+	n, err := d.file.WriteAt(out, d.end)
+	if (durable.IsFull(err) || errors.Is(err, syscall.EROFS)) && (n == 0 || d.file.Truncate(d.end) == nil) {
+		return err // the log ends where it did, and what it says of what is before that was synced
+	}
 	if err == nil {
 		// The point of no return: after this the entries are recorded.
 		err = d.file.Sync()

@@ -3,11 +3,13 @@ package index
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/dicomesh/dicomesh/dedup"
@@ -226,6 +228,28 @@ func TestFailedAppend(t *testing.T) {
 		got, err := again.Study(uid(1))
 		if len(got) != 1 || err != nil || len(again.Damage) != 0 {
 			t.Errorf("%d files, damage %v: %v", len(got), again.Damage, err)
+		}
+	}
+}
+
+// TestAppendWithoutRoom holds that a disk which is full, or can only be read, stops the log for no longer than that, and that nothing of the write that failed counts.
+func TestAppendWithoutRoom(t *testing.T) {
+	for _, no := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS} {
+		dir := t.TempDir()
+		d := openLog(t, dir)
+		must(t, d.Append(uid(1), foreign(uid(1), 0, 1)))
+		file := d.file
+		d.file = weak{logFile: file, write: &fs.PathError{Op: "write", Path: digestsFile, Err: no}}
+		if err := d.Append(uid(1), foreign(uid(1), 1, 5)); !errors.Is(err, no) {
+			t.Errorf("append: %v, want %v", err, no)
+		}
+		d.file = file
+		must(t, d.Append(uid(1), foreign(uid(1), 6, 1)))
+		must(t, d.Close())
+		again := openLog(t, dir)
+		got, err := again.Study(uid(1))
+		if len(got) != 2 || err != nil || len(again.Damage) != 0 || again.Cut != 0 {
+			t.Errorf("after %v: %d files, damage %v, %d bytes cut off: %v", no, len(got), again.Damage, again.Cut, err)
 		}
 	}
 }

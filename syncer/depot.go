@@ -261,7 +261,7 @@ func (d *depot) putAlone(study dedup.UID, ref dedup.Ref, stored []byte, needs ..
 func (d *depot) stage(l *load, study dedup.UID, ref dedup.Ref, stored []byte, needs ...string) (receipt, error) {
 	t, err := create(l.batch, study, ref)
 	if err != nil {
-		return receipt{}, err
+		return receipt{}, fmt.Errorf("%w: %w", durable.ErrNotStored, err)
 	}
 	for _, name := range needs {
 		l.batch.Rely(name)

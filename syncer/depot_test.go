@@ -231,6 +231,19 @@ func TestOneBrokenStudy(t *testing.T) {
 	wait(t, func() bool { return b.alike(a, study(0)) })
 }
 
+// TestPutNowhere holds that a file for which nothing can be staged failed here: it is told, and not taken for a link that was cut.
+func TestPutNowhere(t *testing.T) {
+	t.Parallel()
+	m := newMesh()
+	b := m.start(t, "b", t.TempDir())
+	if err := os.RemoveAll(filepath.Join(b.dir, "tree", ".dicomesh", "tmp")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.syncer.puller.depot.put(study(0), sharedValue(0), []byte("value")); !notStored(err) {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestPutAlone holds that the files of a study that failed are in nobody's batch, and that others are.
 func TestPutAlone(t *testing.T) {
 	t.Parallel()

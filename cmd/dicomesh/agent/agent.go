@@ -40,7 +40,7 @@ func Run(ctx context.Context, c Config) error {
 		c.Machine.Wall = time.Now
 	}
 	for {
-		s, err := open(ctx, c)
+		s, err := openWithin(ctx, c)
 		if err != nil {
 			return err
 		}
@@ -72,6 +72,7 @@ func (s *site) run(ctx context.Context) error {
 	s.runTender(work)
 	work.run("survey", s.survey)
 	work.run("mount", s.mounted)
+	work.run("reserve", s.keepReserve)
 	work.run("observe", s.observe)
 	work.run("around", around.done)
 

@@ -180,15 +180,16 @@ type Disk struct {
 	Size      uint64 `json:"size"`
 	Watermark uint64 `json:"watermark"` // below it the site is low
 	Floor     uint64 `json:"floor"`     // below it nothing new is taken
-	State     string `json:"state"`     // ok, low or full
+	State     string `json:"state"`     // ok, low, full or read-only
 	Reason    string `json:"reason,omitempty"`
 }
 
 // Words of Disk.State.
 const (
-	DiskOK   = "ok"
-	DiskLow  = "low"
-	DiskFull = "full"
+	DiskOK       = "ok"
+	DiskLow      = "low"
+	DiskFull     = "full"
+	DiskReadOnly = "read-only"
 )
 
 // Inbox is how the inbox is doing. The counts are since the start of the agent.

@@ -71,7 +71,7 @@ func families() []metric {
 		{name: "dicomesh_disk_size_bytes", help: "Size of that file system.", values: one(func(s Status) float64 { return float64(s.Disk.Size) })},
 		{name: "dicomesh_disk_watermark_bytes", help: "Below so much the site is low on disk.", values: one(func(s Status) float64 { return float64(s.Disk.Watermark) })},
 		{name: "dicomesh_disk_floor_bytes", help: "Below so much nothing new is taken.", values: one(func(s Status) float64 { return float64(s.Disk.Floor) })},
-		{name: "dicomesh_disk_state", help: "1 for the state that the disk is in, 0 for the others.", labels: []string{"state"}, values: oneOf([]string{DiskOK, DiskLow, DiskFull}, func(s Status) string { return s.Disk.State })},
+		{name: "dicomesh_disk_state", help: "1 for the state that the disk is in, 0 for the others.", labels: []string{"state"}, values: oneOf([]string{DiskOK, DiskLow, DiskFull, DiskReadOnly}, func(s Status) string { return s.Disk.State })},
 		{name: "dicomesh_watch_folders", help: "Folders of the tree that are watched.", values: one(func(s Status) float64 { return float64(s.Watch.Watches) })},
 		{name: "dicomesh_watch_overflows_total", help: "Times that the kernel lost notifications.", counter: true, values: one(func(s Status) float64 { return float64(s.Watch.Overflows) })},
 		{name: "dicomesh_watch_last_cycle_timestamp_seconds", help: "When every study had last been looked at; 0: not yet.", values: one(lastCycle)},

@@ -3,7 +3,9 @@ package agent
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
+	"os"
 	"reflect"
 	"sync/atomic"
 	"syscall"
@@ -80,6 +82,56 @@ func TestFloor(t *testing.T) {
 	r.away.Store(&away)
 	if err := r.refusal(); !durable.IsFull(err) {
 		t.Errorf("the tree is away: %v", err)
+	}
+}
+
+// TestReadOnly holds that a file system which can only be read is said to be that, whatever room it has, that nothing is written meanwhile, and that it is over when it can be written again.
+func TestReadOnly(t *testing.T) {
+	var told []string
+	r := newRoom(config.Disk{}, []string{"tree", "state"}, func(_, now admin.Disk) { told = append(told, now.State+" "+now.Path) })
+	fixed := ""
+	r.measure = func(path string) (uint64, uint64, error) {
+		if path == fixed {
+			return 500, 1000, &fs.PathError{Op: "statfs", Path: path, Err: syscall.EROFS}
+		}
+		return 500, 1000, nil
+	}
+	for _, fixed = range []string{"", "state", ""} {
+		r.look()
+		if err := durable.WriteFile(floored{FS: crashfs.New(), refusal: r.refusal}, "x", nil); errors.Is(err, syscall.EROFS) != (fixed != "") || err != nil && fixed == "" {
+			t.Errorf("%q can only be read: %v", fixed, err)
+		}
+	}
+	broken := syscall.EROFS
+	r.probe = func(string) error { return broken }
+	for range probing {
+		r.look()
+	}
+	broken = 0
+	for range probing {
+		r.look()
+	}
+	if want := []string{"read-only state", "ok tree", "read-only tree", "ok tree"}; !reflect.DeepEqual(told, want) {
+		t.Errorf("told %v, want %v", told, want)
+	}
+}
+
+// TestMeasureReadOnly holds that a file system says that it can only be read, and how large it is all the same.
+func TestMeasureReadOnly(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting a disk needs root")
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_RDONLY, "size=1m"); err != nil {
+		t.Skip("a disk cannot be mounted here: ", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	if free, size, err := measure(dir); !errors.Is(err, syscall.EROFS) || free == 0 || size != 1<<20 {
+		t.Errorf("%d of %d bytes, %v", free, size, err)
 	}
 }
 

@@ -2,8 +2,10 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -24,24 +26,43 @@ type room struct {
 	paths   []string
 	measure func(path string) (free, size uint64, err error)
 	changed func(before, now admin.Disk) // called by Run
+	probe   func(path string) error      // EROFS where nothing can be written
+	looks   int                          // so many of Run's
+	fixed   map[string]bool              // what the last probe found; Run's
 	now     atomic.Pointer[admin.Disk]
 	away    atomic.Pointer[string] // why nothing can be taken for another reason than room; nil: there is none
 }
 
 func newRoom(c config.Disk, paths []string, changed func(before, now admin.Disk)) *room {
-	r := &room{config: c, paths: paths, measure: measure, changed: changed}
+	r := &room{config: c, paths: paths, measure: measure, changed: changed, probe: probe, fixed: map[string]bool{}}
 	r.now.Store(&admin.Disk{State: admin.DiskOK})
 	return r
 }
 
-// measure asks the file system that a folder is on for its room.
+// measure asks the file system that a folder is on for its room. With EROFS there is as much, and none of it can be used.
 func measure(path string) (free, size uint64, err error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(path, &s); err != nil {
 		return 0, 0, &fs.PathError{Op: "statfs", Path: path, Err: err}
 	}
-	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize), nil
+	if s.Flags&unix.ST_RDONLY != 0 {
+		err = &fs.PathError{Op: "statfs", Path: path, Err: syscall.EROFS}
+	}
+	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize), err
 }
+
+// probe syncs a folder: a file system that has given up writing after an error, and says nothing of it (ext4 of Linux 6.15 and later), refuses that.
+func probe(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.Sync()
+}
+
+// probing is how many looks there are from one probe to the next: each may have a disk empty its cache.
+const probing = 10
 
 // interval is how often room is measured. In that time a fast disk can take some gigabytes: what is beyond the floor meets the disk's own end, which is handled as well.
 const interval = time.Second
@@ -60,15 +81,23 @@ func (r *room) look() {
 	var least *admin.Disk
 	for _, path := range r.paths {
 		free, size, err := r.measure(path)
-		if err != nil {
+		if r.looks%probing == 0 {
+			r.fixed[path] = errors.Is(r.probe(path), syscall.EROFS)
+		}
+		fixed := r.fixed[path] || errors.Is(err, syscall.EROFS)
+		if err != nil && !fixed {
 			continue // a folder that is not there has no room, and is watched by others
 		}
 		d := judgeRoom(before.State, space{free, size}, r.config)
+		if fixed {
+			d.State, d.Reason = admin.DiskReadOnly, "its file system can only be read: nothing new is taken"
+		}
 		d.Path = path
 		if least == nil || rank(d) > rank(*least) || rank(d) == rank(*least) && d.Free < least.Free {
 			least = &d
 		}
 	}
+	r.looks++
 	if least == nil {
 		return
 	}
@@ -80,6 +109,8 @@ func (r *room) look() {
 
 func rank(d admin.Disk) int {
 	switch d.State {
+	case admin.DiskReadOnly:
+		return 3
 	case admin.DiskFull:
 		return 2
 	case admin.DiskLow:
@@ -107,8 +138,11 @@ func (r *room) refusal() error {
 	if away := r.away.Load(); away != nil {
 		return fmt.Errorf("%s: %w", *away, syscall.ENOSPC)
 	}
-	if d := r.now.Load(); d.State == admin.DiskFull {
+	switch d := r.now.Load(); d.State {
+	case admin.DiskFull:
 		return fmt.Errorf("%s: %w", d.Reason, syscall.ENOSPC)
+	case admin.DiskReadOnly:
+		return syscall.EROFS
 	}
 	return nil
 }

@@ -79,14 +79,18 @@ func fileName(r dedup.Ref) string {
 	return r.Path()
 }
 
-// roomChanged says that a disk is full, low, or neither again.
+// roomChanged says that a disk is full, low, or can only be read, or none of them again.
 func (s *site) roomChanged(before, now admin.Disk) {
-	kind := map[string]events.Kind{admin.DiskOK: events.DiskRoom, admin.DiskLow: events.DiskLow, admin.DiskFull: events.DiskFull}[now.State]
-	if before.State == admin.DiskFull && now.State == admin.DiskLow {
+	kind := map[string]events.Kind{admin.DiskOK: events.DiskRoom, admin.DiskLow: events.DiskLow, admin.DiskFull: events.DiskFull, admin.DiskReadOnly: events.DiskFull}[now.State]
+	if rank(before) > rank(now) && now.State == admin.DiskLow {
 		kind = events.DiskRoom
 	}
 	reason := now.Reason
-	if reason == "" {
+	switch {
+	case reason != "":
+	case before.State == admin.DiskReadOnly:
+		reason = "it can be written again"
+	default:
 		reason = "there is room again"
 	}
 	s.events.Add(kind, "", fmt.Sprintf("%s: %s", now.Path, reason))

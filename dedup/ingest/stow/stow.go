@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/dicomesh/dicomesh/dedup"
 	"github.com/dicomesh/dicomesh/dedup/durable"
@@ -72,6 +73,8 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &p):
 	case durable.IsFull(err):
 		p = problem{http.StatusInsufficientStorage, "there is no room for new instances: nothing of this is stored, send it again later"}
+	case errors.Is(err, syscall.EROFS):
+		p = problem{http.StatusInsufficientStorage, "the file system of the archive can only be read: nothing of this is stored, send it again later"}
 	case err != nil:
 		d.config.Log.Warn("a request could not be stored", "error", err)
 		p = problem{http.StatusInternalServerError, "the archive cannot store anything now: see the log of this site"}

@@ -43,7 +43,7 @@ const (
 	Generation Kind = "generation" // current files could not be made
 	Watch      Kind = "watch"      // notifications were lost or are limited, the tree is gone or back
 	DiskLow    Kind = "disk-low"   // less room than the watermark
-	DiskFull   Kind = "disk-full"  // less room than the floor: nothing new is taken
+	DiskFull   Kind = "disk-full"  // less room than the floor, or a file system that can only be read: nothing new is taken
 	DiskRoom   Kind = "disk-room"  // there is room again
 	Link       Kind = "link"       // a link to a site came up, went down, or cannot be made
 	Stranger   Kind = "stranger"   // somebody was turned away: not of this cluster, not who he says, not in the roster any more

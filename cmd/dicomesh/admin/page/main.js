@@ -193,9 +193,9 @@ function flow() {
 function disk(status) {
   const d = status.disk, used = d.size ? (d.size - d.free) / d.size : 0, at = (left) => (d.size ? Math.min(1, Math.max(0, (d.size - left) / d.size)) * 100 : 0);
   const line = (kind, left) => s('path', { class: kind, d: `M${at(left)} 0V10` });
-  const state = { ok: 'good', low: 'warn', full: 'bad' }[d.state] ?? 'warn';
+  const state = { ok: 'good', low: 'warn', full: 'bad', 'read-only': 'bad' }[d.state] ?? 'warn';
   const inbox = status.inbox, taken = [[inbox.stored, 'stored'], [inbox.duplicate, 'duplicate'], [inbox.conflict, 'in conflict'], [inbox.refused, 'refused']].filter(([n], i) => n > 0 || i === 0);
-  return [h('p', {}, h('b', { class: 'figure' }, bytes(d.free)), ` free of ${bytes(d.size)} `, h('span', { class: `state ${state}` }, h('i', { 'aria-hidden': 'true' }, { ok: '✓', low: '▲', full: '✕' }[d.state] ?? '?'), ' ', d.state)),
+  return [h('p', {}, h('b', { class: 'figure' }, bytes(d.free)), ` free of ${bytes(d.size)} `, h('span', { class: `state ${state}` }, h('i', { 'aria-hidden': 'true' }, { ok: '✓', low: '▲', full: '✕', 'read-only': '✕' }[d.state] ?? '?'), ' ', d.state)),
     s('svg', { class: `gauge ${state}`, viewBox: '0 0 100 10', preserveAspectRatio: 'none', role: 'img', 'aria-label': `${Math.round(used * 100)} percent used` }, s('rect', { class: 'trough', width: 100, height: 10 }),
       s('rect', { class: 'used', width: used * 100, height: 10 }), line('low', d.watermark), line('floor', d.floor)),
     d.reason && h('p', { class: `state ${state}` }, d.reason),
@@ -208,7 +208,7 @@ function alarms(status) {
   const all = [];
   if (status.watch.unreachable) all.push(['bad', `The tree is not there: ${status.watch.unreachable}`]);
   if (status.inbox.paused) all.push(['bad', `Nothing is taken from the inbox: ${status.inbox.paused}`]);
-  if (status.disk.state !== 'ok' && status.disk.state) all.push([status.disk.state === 'full' ? 'bad' : 'warn', `The disk is ${status.disk.state}${status.disk.reason ? `: ${status.disk.reason}` : ''}`]);
+  if (status.disk.state !== 'ok' && status.disk.state) all.push([status.disk.state === 'low' ? 'warn' : 'bad', `The disk is ${status.disk.state}${status.disk.reason ? `: ${status.disk.reason}` : ''}`]);
   for (const a of status.alarms ?? []) all.push(['bad', typeof a === 'string' ? a : a.text ?? a.reason ?? JSON.stringify(a)]);
   if (status.studies.conflict) all.push(['warn', `${some(status.studies.conflict, 'study is', 'studies are')} in conflict and ${status.studies.conflict === 1 ? 'waits' : 'wait'} for a human`]);
   if (status.watch.limited) all.push(['warn', status.watch.limited]);

@@ -11,7 +11,7 @@ import (
 //
 // What is under way on a link is at most what the link was measured to carry in 0.4 s: enough to keep it busy at any round-trip time
 // that matters, little enough that what is more urgent does not wait behind it, and that the first connection of a bundle that is about to grow is not
-// left with all of it. On a slow link it is less, where answers come sooner and more gains nothing (widening): about half of it is lost by a cut, or by the end of this process. A lane asks for nothing while a more urgent one asks or has something under way;
+// left with all of it. On a slow link it is less, where answers come sooner and more gains nothing (widening), and on a fast one to a site nearby: about half of it is lost by a cut, or by the end of this process. A lane asks for nothing while a more urgent one asks or has something under way;
 // it gets a request through every few seconds all the same: a hospital that never sleeps is backfilled too, and viewers who never rest do not keep what is new away.
 type lanes struct {
 	most  int64 // bytes under way on one link
@@ -86,7 +86,8 @@ func (w widening) next(rate float64, now time.Time) widening {
 const (
 	leastUnderway = 256 << 10 // while nothing is known of the link
 	leastSlow     = 64 << 10
-	slowLink      = 4e6 // bytes a second
+	slowLink      = 4e6                  // bytes a second
+	nearby        = 5 * time.Millisecond // an answer that begins so soon comes over a link that is never idle with 0.1 s under way: more is only memory, which is out of the processor's caches when it is read
 	leastRequest  = 32 << 10
 	mostRequest   = 8 << 20
 	atATime       = 64
@@ -112,6 +113,9 @@ func (l *lanes) lane(site string) *lane {
 // window is how much may be under way.
 func (s *lane) window() int64 {
 	const long, short = 0.4, 0.1 // seconds
+	if s.rate > slowLink && s.answer > 0 && s.answer < nearby {
+		return min(s.most, max(leastUnderway, int64(s.rate*short)))
+	}
 	if s.rate == 0 || s.answer == 0 || s.rate > slowLink || s.wider.on {
 		return min(s.most, max(leastUnderway, int64(s.rate*long)))
 	}

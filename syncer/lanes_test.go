@@ -93,6 +93,28 @@ func TestLanesSlow(t *testing.T) {
 	})
 }
 
+// A site nearby is asked for no more than keeps the link busy: what is under way is memory. Of a fast site far away more is under way.
+func TestLanesNearby(t *testing.T) {
+	for _, c := range []struct {
+		takes       time.Duration
+		least, most float64 // seconds of what the path carries
+	}{{4 * time.Millisecond, 0.05, 0.15}, {100 * time.Millisecond, 0.3, 0.45}} {
+		synctest.Test(t, func(t *testing.T) {
+			const carry, lasts = 100e6, 10 * time.Second
+			bytes, _ := drive(t, &testPath{takes: c.takes, carry: carry}, lasts)
+			if rate := float64(bytes) / (lasts / 2).Seconds(); rate < 0.95*carry {
+				t.Errorf("%v: %.0f MB/s of %.0f", c.takes, rate/1e6, carry/1e6)
+			}
+			l := newLanes(64 << 20)
+			s := l.lane("b")
+			s.rate, s.answer = carry, c.takes/4
+			if under := float64(s.window()) / carry; under < c.least || under > c.most {
+				t.Errorf("%v: %.2f s are under way", c.takes, under)
+			}
+		})
+	}
+}
+
 // Pieces of a file are given back in order, often several at once. That is no rate: of the last ones of them it would be gigabytes a second.
 func TestLanesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -168,7 +168,7 @@ func whole(t *testing.T, k int, files map[string]string, states ...map[string]st
 // sweep cuts the power at every operation of a round of g's on current and looks at what is left.
 func sweep(t *testing.T, archive durable.Reader, start func() *crashfs.FS, before, after map[string]string, uid dedup.UID) {
 	t.Helper()
-	for k := 0; ; k += raced.Pick(1, 8) {
+	for k := 0; ; k += raced.Pick(t, 1, 8) {
 		if k > 3000 {
 			t.Fatal("the round does not end")
 		}

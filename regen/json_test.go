@@ -174,7 +174,7 @@ func catalogue(t *testing.T) *crashfs.FS {
 	archive := crashfs.New()
 	var files [][]byte
 	for n, c := range phantom.Cases() {
-		if !raced.On || n%4 == 0 { // nothing here runs beside anything else
+		if !raced.On(t) || n%4 == 0 { // nothing here runs beside anything else
 			files = append(files, c.Bytes())
 		}
 	}
@@ -200,7 +200,7 @@ func TestCatalogue(t *testing.T) {
 	checkCurrent(t, files)
 	checked := 0
 	for i, c := range phantom.Cases() {
-		if strings.HasPrefix(c.Name, "same/") || c.Frames == nil || c.File.Syntax.Encapsulated() || raced.On && i%4 != 0 {
+		if strings.HasPrefix(c.Name, "same/") || c.Frames == nil || c.File.Syntax.Encapsulated() || raced.On(t) && i%4 != 0 {
 			continue
 		}
 		for n, frame := range c.Frames {
@@ -210,7 +210,7 @@ func TestCatalogue(t *testing.T) {
 			checked++
 		}
 	}
-	if checked < 20 && !raced.On {
+	if checked < 20 && !raced.On(t) {
 		t.Errorf("only %d frames", checked)
 	}
 }

@@ -94,7 +94,7 @@ func asking(t *testing.T, of *Library, ask func(*talk) error, notes ...func([]wi
 // the feed, as after a cut.
 func TestAway(t *testing.T) {
 	all, some := 100_000, 1000
-	if raced.On {
+	if raced.On(t) {
 		all, some = 2000, 500 // nothing here runs beside anything else
 	}
 	here, there := t.TempDir(), t.TempDir()

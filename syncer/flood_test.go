@@ -67,10 +67,10 @@ func TestFlood(t *testing.T) {
 		}
 		return &wire.Changed{Summary: hello, Studies: made(n*1000, 1000)}
 	})
-	b.flood(t, "flood", Query, raced.Pick(8, 3), func(n int) wire.Message {
+	b.flood(t, "flood", Query, raced.Pick(t, 8, 3), func(n int) wire.Message {
 		return []wire.Message{&wire.Heads{Study: study(2)}, &wire.Describe{Keys: []wire.Key{key, key}}, &wire.Compare{Nodes: make([]wire.Node, 100)}}[n%3]
 	})
-	b.flood(t, "flood", Fetch, raced.Pick(30, 10), func(int) wire.Message {
+	b.flood(t, "flood", Fetch, raced.Pick(t, 30, 10), func(int) wire.Message {
 		return &wire.Fetch{Study: study(2), Budget: 1 << 60, Whole: 1 << 60, Zstd: true}
 	})
 	m.link(t.Context(), honest, b)
@@ -154,7 +154,7 @@ func TestBombs(t *testing.T) {
 	var j judges
 	beyond := memory()
 	var all sync.WaitGroup
-	for range raced.Pick(4, 2) {
+	for range raced.Pick(t, 4, 2) {
 		all.Go(func() {
 			for what, b := range map[string][]byte{"zeros": huge, "records": dedup.Compress(nil, records), "brackets": dedup.Compress(nil, deep), "text": large} {
 				if _, err := j.checkBulk(want{}, object, b); !errors.Is(err, errFault) {

@@ -175,7 +175,7 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 	for shard := range shards {
 		t.Run(fmt.Sprint(shard), func(t *testing.T) {
 			t.Parallel()
-			for n := shard * raced.Pick(1, 6); n < len(changes); n += shards * raced.Pick(1, 6) {
+			for n := shard * raced.Pick(t, 1, 6); n < len(changes); n += shards * raced.Pick(t, 1, 6) {
 				cut(t, begin, study, want, final, changes[n])
 			}
 		})
@@ -239,7 +239,7 @@ func TestEveryOperationFails(t *testing.T) {
 	begin, study := ingested(t)
 	want := state(t, begin, study.String())
 	for n, k := range changing(t, begin, study) {
-		if n%raced.Pick(1, 9) != 0 {
+		if n%raced.Pick(t, 1, 9) != 0 {
 			continue
 		}
 		for _, happens := range []bool{false, true} {

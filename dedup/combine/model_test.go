@@ -462,7 +462,7 @@ func (m *model) converged() {
 func TestModel(t *testing.T) {
 	seen := map[string]int{}
 	first := uint64(time.Now().UnixNano())
-	for n := uint64(0); n < uint64(raced.Pick(16, 3)) || !raced.On && len(never(seen)) > 0 && n < 100; n++ {
+	for n := uint64(0); n < uint64(raced.Pick(t, 16, 3)) || !raced.On(t) && len(never(seen)) > 0 && n < 100; n++ {
 		seed := n
 		if n%2 == 1 {
 			seed = first + n
@@ -487,7 +487,7 @@ func TestModel(t *testing.T) {
 	}
 	slices.SortFunc(words, cmp.Compare)
 	t.Logf("%q", words)
-	if missing := never(seen); len(missing) > 0 && !raced.On { // a few runs need not have had everything
+	if missing := never(seen); len(missing) > 0 && !raced.On(t) { // a few runs need not have had everything
 		t.Errorf("it never happened: %q", missing)
 	}
 }

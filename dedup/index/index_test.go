@@ -209,7 +209,7 @@ func TestReaderOfNothing(t *testing.T) {
 
 // TestSmallCommits holds the promise of the package comment. It counts what the process hands to write calls, the log and its checkpoints included.
 func TestSmallCommits(t *testing.T) {
-	commits := raced.Pick(5000, 500)
+	commits := raced.Pick(t, 5000, 500)
 	limit := int64(commits) * (50 << 20) / 5000
 	x := open(t, t.TempDir())
 	before := writtenBytes(t)

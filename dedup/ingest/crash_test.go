@@ -144,12 +144,12 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 	if got, err := inBatches(clean, 5, files); len(got) != len(files) {
 		t.Fatalf("%d of %d stored without a crash: %v", len(got), len(files), err)
 	}
-	t.Logf("%d operations, every %d.", clean.Ops(), raced.Pick(1, 47))
+	t.Logf("%d operations, every %d.", clean.Ops(), raced.Pick(t, 1, 47))
 	const shards = 4
 	for shard := range shards {
 		t.Run(fmt.Sprint(shard), func(t *testing.T) {
 			t.Parallel()
-			for k := shard * raced.Pick(1, 47); k < clean.Ops(); k += shards * raced.Pick(1, 47) {
+			for k := shard * raced.Pick(t, 1, 47); k < clean.Ops(); k += shards * raced.Pick(t, 1, 47) {
 				powerCut(t, k, files)
 			}
 		})
@@ -186,7 +186,7 @@ func TestEveryOperationFails(t *testing.T) {
 	if _, err := inBatches(clean, 2, files); err != nil {
 		t.Fatal(err)
 	}
-	for k := 0; k < clean.Ops(); k += raced.Pick(1, 47) {
+	for k := 0; k < clean.Ops(); k += raced.Pick(t, 1, 47) {
 		for _, happens := range []bool{false, true} {
 			fsys := crashfs.New()
 			fsys.Hook = crashfs.FailAt(k, happens, syscall.EIO)

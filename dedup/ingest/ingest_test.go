@@ -184,7 +184,7 @@ func content(t testing.TB, fsys durable.FS, name string) []byte {
 
 func TestEveryCaseComesBack(t *testing.T) {
 	for n, f := range filed(t) {
-		if n%raced.Pick(1, 5) > 0 {
+		if n%raced.Pick(t, 1, 5) > 0 {
 			continue
 		}
 		fsys := crashfs.New()
@@ -282,7 +282,7 @@ func TestOrderLeavesNoTrace(t *testing.T) {
 	first := crashfs.New()
 	mustAdd(t, first, files...)
 	want := contents(t, first)
-	for seed := range uint64(raced.Pick(3, 1)) {
+	for seed := range uint64(raced.Pick(t, 3, 1)) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		rng.Shuffle(len(files), func(i, j int) { files[i], files[j] = files[j], files[i] })
 		fsys := crashfs.New()

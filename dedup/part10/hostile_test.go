@@ -38,7 +38,7 @@ func cuts(i, n int) func(yield func(int) bool) {
 // is a sound shorter file.
 func TestTruncated(t *testing.T) {
 	for i, c := range phantom.Cases() {
-		if raced.On && i%40 != 0 {
+		if raced.On(t) && i%40 != 0 {
 			continue // nothing here is concurrent
 		}
 		file := c.Bytes()
@@ -69,7 +69,7 @@ func TestTruncated(t *testing.T) {
 // TestFlipped changes bytes of our own files, in each file others. What comes of it is refused, or is another sound file.
 func TestFlipped(t *testing.T) {
 	for i, c := range phantom.Cases() {
-		if raced.On && i%40 != 0 {
+		if raced.On(t) && i%40 != 0 {
 			continue
 		}
 		file := c.Bytes()
@@ -99,7 +99,7 @@ var errDisk = errors.New("no space left on device")
 // TestFailingStore fails each operation of the store in turn, and all that come after it: Take and Rebuild pass the error on, and leave nothing open.
 func TestFailingStore(t *testing.T) {
 	for i, c := range phantom.Cases() {
-		if i%6 != 0 && c.Name != "sequence/deep-65" || raced.On && i%60 != 0 || len(c.Bytes()) > 20_000 {
+		if i%6 != 0 && c.Name != "sequence/deep-65" || raced.On(t) && i%60 != 0 || len(c.Bytes()) > 20_000 {
 			continue
 		}
 		t.Run(c.Name, func(t *testing.T) {
@@ -307,7 +307,7 @@ func TestGigabyte(t *testing.T) {
 func TestManyFragments(t *testing.T) {
 	const each = 16
 	frames := int64(200_000)
-	if raced.On {
+	if raced.On(t) {
 		frames /= 10
 	}
 	g := &generated{n: frames * each, body: func(b []byte, at int64) {
@@ -384,7 +384,7 @@ func TestDeepNesting(t *testing.T) {
 // TestDescending takes files whose elements stand in the wrong order, many of them, in reasonable time.
 func TestDescending(t *testing.T) {
 	n := uint32(100_000)
-	if raced.On {
+	if raced.On(t) {
 		n /= 10
 	}
 	var small, large []phantom.Element

@@ -56,7 +56,7 @@ func heavy() map[string]func(n int) []byte {
 // TestHeaviest takes files that cost the most memory for each of their bytes: one that is too much is refused early, and says why; the most that is taken
 // takes a bounded heap: more than the limit, because the collector lets as much garbage be as there is memory in use.
 func TestHeaviest(t *testing.T) {
-	if raced.On {
+	if raced.On(t) {
 		t.Skip("the race detector needs memory of its own")
 	}
 	const mostHeap = 700 << 20

@@ -55,9 +55,9 @@ func TestCrash(t *testing.T) {
 		if again := imported(t, want, source); again.Files != 0 {
 			t.Fatal(again)
 		}
-		step := raced.Pick(1, 29)
+		step := raced.Pick(t, 1, 29)
 		if dialect != "today" {
-			step = raced.Pick(11, 37)
+			step = raced.Pick(t, 11, 37)
 		}
 		crashes := 0
 		for k := 0; ; k += step {
@@ -112,7 +112,7 @@ func TestDiskFails(t *testing.T) {
 	want := crashfs.New()
 	imported(t, want, source)
 	broken := errors.New("the disk is broken")
-	for k := 0; ; k += raced.Pick(7, 101) {
+	for k := 0; ; k += raced.Pick(t, 7, 101) {
 		tree := crashfs.New()
 		tree.Hook = crashfs.FailFrom(k, broken, "write", "create", "rename", "syncall")
 		_, err := run1(t, tree, source, Config{})

@@ -64,7 +64,7 @@ func TestHarm(t *testing.T) {
 	for name, h := range kinds {
 		other := sibling(t, a, h)
 		for n, harm := range harms {
-			if (n+len(name))%raced.Pick(1, 9) > 0 {
+			if (n+len(name))%raced.Pick(t, 1, 9) > 0 {
 				continue
 			}
 			t.Run(name+" "+harm.name, func(t *testing.T) {

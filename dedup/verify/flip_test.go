@@ -98,7 +98,7 @@ func TestFlip(t *testing.T) {
 			good := a.read(h.Path)
 			defer a.write(h.Path, good)
 			for n, at := range places(len(good), random) {
-				if (n+len(name))%raced.Pick(1, 9) > 0 {
+				if (n+len(name))%raced.Pick(t, 1, 9) > 0 {
 					continue
 				}
 				flipped := slices.Clone(good)
@@ -147,7 +147,7 @@ func TestFlipForeign(t *testing.T) {
 				}
 			}
 			for n, h := range a.all() {
-				if n%raced.Pick(1, 13) > 0 {
+				if n%raced.Pick(t, 1, 13) > 0 {
 					continue
 				}
 				flipForeign(t, a, h, known, log, random)

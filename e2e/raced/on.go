@@ -2,5 +2,4 @@
 
 package raced
 
-// On says that the race detector runs.
-const On = true
+const runs = true

@@ -38,7 +38,7 @@ func TestPure(t *testing.T) {
 		t.Log(words(seen))
 		return
 	}
-	base, seeds := *baseFlag, raced.Pick(200, 6)
+	base, seeds := *baseFlag, raced.Pick(t, 200, 6)
 	if base == 0 {
 		base = Base(t, 1e12)
 	}
@@ -46,14 +46,14 @@ func TestPure(t *testing.T) {
 		seeds = *seedsFlag
 	}
 	done := uint64(0)
-	for most := uint64(10 * seeds); done < uint64(seeds) || !raced.On && len(missing(seen)) > 0 && done < most; {
+	for most := uint64(10 * seeds); done < uint64(seeds) || !raced.On(t) && len(missing(seen)) > 0 && done < most; {
 		done = several(t, base, done, seen)
 		if t.Failed() {
 			return
 		}
 	}
 	t.Logf("%d seeds: %s", done, words(seen))
-	if m := missing(seen); len(m) > 0 && !raced.On { // a few runs need not have had everything
+	if m := missing(seen); len(m) > 0 && !raced.On(t) { // a few runs need not have had everything
 		t.Errorf("it never happened: %q", m)
 	}
 }
@@ -143,7 +143,7 @@ func (w *world) close() {
 
 // TestReplay holds that a seed says everything: what happens is the same to the last word.
 func TestReplay(t *testing.T) {
-	for seed := range uint64(raced.Pick(3, 1)) {
+	for seed := range uint64(raced.Pick(t, 3, 1)) {
 		first, again := runSeed(t, seed+1, 20), runSeed(t, seed+1, 20)
 		for n, line := range first.trace {
 			if n >= len(again.trace) || again.trace[n] != line {

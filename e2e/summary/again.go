@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"maps"
@@ -17,19 +18,33 @@ const mostAgain = 4
 // runner runs tests of one package by themselves, and returns what `go test -json` prints.
 type runner func(pkg string, tests []string) (io.Reader, error)
 
-// goTest is the runner: with the race detector, one test at a time, nothing from the cache.
+// goTest is the runner of second tries: with the race detector, one test at a time, nothing from the cache.
 func goTest(pkg string, tests []string) (io.Reader, error) {
+	return output("go", "test", "-race", "-json", "-count=1", "-parallel=1", "-timeout=15m", only(tests), pkg)
+}
+
+// goWhole is the runner of what was thinned. It does not hurry: tests of whole processes may run beside it, and they have limits in seconds.
+func goWhole(pkg string, tests []string) (io.Reader, error) {
+	return output("nice", "-n", "5", "go", "test", "-json", "-timeout=30m", only(tests), pkg)
+}
+
+// only is the flag that chooses tests.
+func only(tests []string) string {
 	quoted := make([]string, len(tests))
 	for n, test := range tests {
 		quoted[n] = regexp.QuoteMeta(test)
 	}
-	cmd := exec.Command("go", "test", "-race", "-json", "-count=1", "-parallel=1", "-timeout=15m", "-run=^("+strings.Join(quoted, "|")+")$", pkg)
+	return "-run=^(" + strings.Join(quoted, "|") + ")$"
+}
+
+func output(program string, args ...string) (io.Reader, error) {
+	cmd := exec.Command(program, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if _, exited := err.(*exec.ExitError); exited {
 		err = nil // the events say what failed
 	}
-	return strings.NewReader(string(out)), err
+	return bytes.NewReader(out), err
 }
 
 // secondTry runs what failed once more, when all of it is in packages of the list and it is little: by then nothing else runs beside it. What passes

@@ -4,6 +4,8 @@
 //
 // Before that come the slowest tests: where to look when a run takes too long.
 //
+// Tests that were thinned under the race detector (package raced) are run a second time without it, as soon as their package has ended.
+//
 // It exits 1 when a test or a package failed. With CI=true a skipped test fails too, unless the file named on the command line lists it:
 // a line is an import path without the module, a dot, the test's name, and the reason; # begins a comment.
 //
@@ -16,11 +18,13 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // module begins every import path here.
@@ -29,6 +33,7 @@ const module = "github.com/dicomesh/dicomesh/"
 // event is one line of test2json.
 type event struct {
 	Action, Package, Test, Output, ImportPath string
+	Key, Value                                string // of an attribute
 	Elapsed                                   float64
 }
 
@@ -41,6 +46,7 @@ func (e event) pkg() string { return strings.TrimPrefix(e.Package, module) }
 
 // tally is what has been read so far.
 type tally struct {
+	mu                      sync.Mutex // is held while an event is taken, and so guards what follows until all runs have ended
 	out                     io.Writer
 	passed, failed, skipped int
 	output                  map[string][]string // of tests and packages that have not ended, by name
@@ -53,10 +59,13 @@ type tally struct {
 	lost                    map[string]int      // failures, by package
 	died                    map[string]bool     // packages with a race, a panic or a test that never ended: no lateness explains that
 	flaky                   []string            // tests that passed the second time
+
+	thinned map[string]map[string]bool // tests that are to run whole when their package has ended, by package
+	jobs    chan<- job                 // takes them; nil: nobody does
 }
 
 func newTally(out io.Writer) *tally {
-	return &tally{out: out, output: map[string][]string{}, tops: map[string][]string{}, lost: map[string]int{}, died: map[string]bool{}}
+	return &tally{out: out, output: map[string][]string{}, tops: map[string][]string{}, lost: map[string]int{}, died: map[string]bool{}, thinned: map[string]map[string]bool{}}
 }
 
 // showSlow is how many of the slowest tests are shown, if they took longer than slowest.
@@ -88,7 +97,9 @@ func summarise(files []string) (bool, error) {
 	}
 	t := newTally(os.Stdout)
 	t.again = lists[1]
-	if err := t.read(os.Stdin); err != nil {
+	end := t.runWhole(goWhole)
+	err := t.read(os.Stdin)
+	if err = errors.Join(err, end()); err != nil {
 		return false, err
 	}
 	if err := t.secondTry(goTest); err != nil {
@@ -117,14 +128,20 @@ func (t *tally) read(in io.Reader) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
-		var e event
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			fmt.Fprintln(t.out, lines.Text())
-			continue
-		}
-		t.take(e)
+		t.line(lines.Bytes())
 	}
 	return lines.Err()
+}
+
+func (t *tally) line(b []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var e event
+	if err := json.Unmarshal(b, &e); err != nil {
+		fmt.Fprintln(t.out, string(b))
+		return
+	}
+	t.take(e)
 }
 
 func (t *tally) take(e event) {
@@ -137,12 +154,16 @@ func (t *tally) take(e event) {
 	case "output":
 		t.output[name] = append(t.output[name], e.Output)
 		return
+	case "attr":
+		t.note(e)
+		return
 	case "pass", "fail", "skip":
 	default:
 		return
 	}
 	if e.Test == "" {
 		t.endPackage(e)
+		t.hand(e.pkg())
 	} else {
 		t.endTest(e)
 	}

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/dicomesh/dicomesh/e2e/raced"
 )
 
 const someEvents = `{"Action":"run","Package":"github.com/dicomesh/dicomesh/dedup","Test":"TestA"}
@@ -45,6 +48,49 @@ func TestSummary(t *testing.T) {
 		if good := tally.close(c.expected, c.ci); good != c.good || !strings.Contains(out.String(), c.want) {
 			t.Errorf("%s: %v\n%s", c.name, good, out.String())
 		}
+	}
+}
+
+// TestWhole holds that what was thinned runs whole, that and no more, and that what comes of it counts.
+func TestWhole(t *testing.T) {
+	thinned := func(pkg, test string) string {
+		return fmt.Sprintf("{\"Action\":\"attr\",\"Package\":%q,\"Test\":%q,\"Key\":%q,\"Value\":\"\"}\n", module+pkg, test, raced.Thinned)
+	}
+	ended := func(action, pkg, test string) string {
+		return fmt.Sprintf("{\"Action\":%q,\"Package\":%q,\"Test\":%q}\n", action, module+pkg, test)
+	}
+	other := fmt.Sprintf("{\"Action\":\"attr\",\"Package\":%q,\"Test\":\"TestO\",\"Key\":\"other\"}\n", module+"p")
+	first := thinned("p", "TestA/b/c") + thinned("p", "TestA") + thinned("q", "TestQ") + thinned("p", "TestB") + other + ended("pass", "p", "TestA") + ended("skip", "p", "TestB") + ended("pass", "p", "TestC") + ended("pass", "p", "") +
+		ended("fail", "q", "") + ended("pass", "r", "")
+	for _, c := range []struct {
+		second string // of p
+		want   string
+	}{
+		{ended("pass", "p", "TestA") + ended("pass", "p", "TestB") + ended("pass", "p", ""), "4 passed, 1 failed, 1 skipped\n"},
+		{ended("fail", "p", "TestA") + ended("fail", "p", ""), "2 passed, 3 failed, 1 skipped\n"},
+	} {
+		var out strings.Builder
+		var ran []string
+		tally := newTally(&out)
+		end := tally.runWhole(func(pkg string, tests []string) (io.Reader, error) {
+			ran = append(ran, pkg+fmt.Sprint(tests))
+			if pkg == module+"q" {
+				return strings.NewReader(""), nil
+			}
+			return strings.NewReader(c.second), nil
+		})
+		if err := errors.Join(tally.read(strings.NewReader(first)), end()); err != nil {
+			t.Fatal(err)
+		}
+		tally.close(nil, false)
+		if !strings.HasSuffix(out.String(), c.want) || fmt.Sprint(ran) != fmt.Sprintf("[%[1]sp[TestA TestB] %[1]sq[TestQ]]", module) {
+			t.Errorf("ran %v\n%s", ran, out.String())
+		}
+	}
+	broken := newTally(io.Discard)
+	end := broken.runWhole(func(string, []string) (io.Reader, error) { return nil, io.ErrClosedPipe })
+	if err := errors.Join(broken.read(strings.NewReader(first)), end()); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("a command that does not run: %v", err)
 	}
 }
 

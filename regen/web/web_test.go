@@ -203,7 +203,7 @@ func TestStaticPaths(t *testing.T) {
 func TestReferencesAreAnswered(t *testing.T) {
 	var files [][]byte
 	for n, c := range phantom.Cases() {
-		if !strings.HasPrefix(c.Name, "same/") && (!raced.On || n%4 == 0) {
+		if !strings.HasPrefix(c.Name, "same/") && (!raced.On(t) || n%4 == 0) {
 			files = append(files, c.Bytes())
 		}
 	}
@@ -226,7 +226,7 @@ func TestReferencesAreAnswered(t *testing.T) {
 			}
 		}
 	}
-	if raced.On {
+	if raced.On(t) {
 		return // only some of the cases
 	}
 	if checked["frames"] < 50 || checked["bulkdata"] < 10 || checked["pixeldata"] < 1 || checked["retrieve"] < 50 {
@@ -285,7 +285,7 @@ func TestFrames(t *testing.T) {
 	cases := map[string]phantom.Case{}
 	var files [][]byte
 	for _, c := range phantom.Cases() {
-		if c.Frames != nil && !strings.HasPrefix(c.Name, "same/") && (!raced.On || len(cases) < 10) {
+		if c.Frames != nil && !strings.HasPrefix(c.Name, "same/") && (!raced.On(t) || len(cases) < 10) {
 			cases[c.Name] = c
 			files = append(files, c.Bytes())
 		}
@@ -303,7 +303,7 @@ func TestFrames(t *testing.T) {
 			s.frames(base, syntax)
 		}
 	}
-	if len(seen) < 8 && !raced.On {
+	if len(seen) < 8 && !raced.On(t) {
 		t.Errorf("only %v", slices.Sorted(maps.Keys(seen)))
 	}
 }

@@ -39,7 +39,7 @@ func number(t *testing.T, name string, n int) int {
 // all: DICOMESH_SIM_SEEDS=100 DICOMESH_SIM_STEPS=25 is one in earnest. DICOMESH_SIM_SEED runs one alone, and DICOMESH_SIM_LOGS shows what its sites logged.
 func TestReal(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // sites make much, and keep little
-	seeds, n := number(t, "DICOMESH_SIM_SEEDS", raced.Pick(10, 1)), number(t, "DICOMESH_SIM_STEPS", raced.Pick(10, 4))
+	seeds, n := number(t, "DICOMESH_SIM_SEEDS", raced.Pick(t, 10, 1)), number(t, "DICOMESH_SIM_STEPS", raced.Pick(t, 10, 4))
 	alone := number(t, "DICOMESH_SIM_SEED", 0)
 	first := uint64(number(t, "DICOMESH_SIM_BASE", alone))
 	if first == 0 {

@@ -12,7 +12,7 @@ import (
 // Studies that are received at all sites at one moment are settled everywhere within seconds, in clusters of all shapes, and after a cut too: a site that waits for what another one has to say hears it,
 // also where it is said of no study, and does not ask again after a quarter of a minute.
 func TestPromptly(t *testing.T) {
-	for seed := range uint64(raced.Pick(20, 3)) {
+	for seed := range uint64(raced.Pick(t, 20, 3)) {
 		w := newWorld(t, seed+1, 0)
 		w.receive("1")
 		took := w.settles()

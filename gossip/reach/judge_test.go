@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/dicomesh/dicomesh/e2e/raced"
 	"github.com/dicomesh/dicomesh/gossip/roster"
 )
 
@@ -217,7 +218,7 @@ func TestMeterAtLoss(t *testing.T) {
 // whole when an expected link, or a site, has been dead for Detect; and all say whole soon after everything works.
 func TestHonest(t *testing.T) {
 	sometimes := map[string]int{}
-	for seed := range uint64(9) {
+	for seed := range uint64(raced.Pick(t, 9, 3)) { // nothing here runs beside anything else
 		names := [][]string{{"a", "b", "c"}, {"a", "b", "-c", "-d"}, {"a", "b"}}[seed%3]
 		w := newWorld(t, seed, []time.Duration{LAN, WAN}[seed%2], names...)
 		w.loss = []float64{0, 0.1}[seed/2%2]
@@ -239,7 +240,7 @@ func TestHonest(t *testing.T) {
 	}
 	t.Log(sometimes)
 	for _, what := range []string{"cut", "one way", "kill", "restore", "pause", "suspend", "clock", "whole", "partial", "split", "limit"} {
-		if sometimes[what] == 0 {
+		if sometimes[what] == 0 && !raced.On(t) {
 			t.Errorf("never: %s", what)
 		}
 	}

@@ -4,7 +4,7 @@
     python3 replicate.py HARNESS SCENARIO CONTENDER... [the harness's own options] [--dicomesh FILE]
 
 HARNESS is the folder of replbench.py, which has the trees, links, sites, rivals and scenarios. This file adds what dicomesh needs, and
-changes three things for all contenders alike, so that sizes and counts stay equal:
+changes four things for all contenders alike, so that sizes and counts stay equal:
 
 The tree. dicomesh moves what lists name, and the harness's tree has values alone. Here the values have the names that dicomesh gives
 them (the SHA-256 of their bytes, so that a receiver can check them), and each study has one list more that names all of its values as
@@ -14,10 +14,14 @@ The clock of `initial`. An archive that is tended is indexed when somebody joins
 before the clock starts; what that cost is given as `index`. B has joined and has nothing, and its agent does not run. The clock ends
 when B has the last file, and both agents say that they are level.
 
+Free memory. What a virtual machine has not used for some seconds its host may take away, and whoever touches it next waits for it to come back: a second and
+more for the pages of one run, in whichever contender had the colder ones. So free memory is touched before the clock of `initial` starts.
+
 The order in `latency`. The list of the new study is written last, as every writer of the format does it.
 """
 import hashlib
 import json
+import mmap
 import random
 import struct
 import subprocess
@@ -281,9 +285,20 @@ rb.CONTENDERS.update({"dicomesh": Dicomesh, "rsync-sync": RsyncSync, "syncthing"
 
 
 # ----------------------------------------------------------------- scenarios
+def touch_memory(most=3 << 30):
+    """Has this machine hold so much free memory really, or half of what is available."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            most = min(most, int(line.split()[1]) << 9)
+    with mmap.mmap(-1, most) as m:
+        for at in range(0, most, mmap.PAGESIZE):
+            m[at] = 1
+
+
 def initial(c, a, b, link, args, spec):
     extra = {"index": c.prepare()} if getattr(c, "ahead", False) else {}
     width = Width(c) if isinstance(c, Dicomesh) else None
+    touch_memory()
     with rb.Meter(a, b, link) as m:
         c.start()
         if width:

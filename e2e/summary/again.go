@@ -28,8 +28,11 @@ func goWhole(pkg string, tests []string) (io.Reader, error) {
 	return output("nice", "-n", "5", "go", "test", "-json", "-timeout=30m", only(tests), pkg)
 }
 
-// only is the flag that chooses tests.
+// only is the flag that chooses tests; all, if none is named.
 func only(tests []string) string {
+	if len(tests) == 0 {
+		return "-run=."
+	}
 	quoted := make([]string, len(tests))
 	for n, test := range tests {
 		quoted[n] = regexp.QuoteMeta(test)
@@ -47,12 +50,22 @@ func output(program string, args ...string) (io.Reader, error) {
 	return bytes.NewReader(out), err
 }
 
-// secondTry runs what failed once more, when all of it is in packages of the list and it is little: by then nothing else runs beside it. What passes
+// byToolchain reports whether a line says that a process was ended by a fault of the race detector or of the Go runtime, on a stack of their own: a fault in Go code reads
+// otherwise, and is one of ours. Bubbles of testing/synctest under the race detector are known for it (golang.org/issue/78156).
+func byToolchain(line string) bool {
+	return strings.Contains(line, "ThreadSanitizer: CHECK failed") || strings.HasPrefix(line, "SIGSEGV: segmentation violation")
+}
+
+// secondTry runs what failed once more, when all of it is in packages of the list and it is little, or the toolchain failed: by then nothing else runs beside it. What passes
 // counts as passed, and is named among the last lines, so that it is looked into: a test that needs that often has a fault of its own, or shows one.
 func (t *tally) secondTry(run runner) error {
 	tests := 0
 	for pkg := range t.lost {
-		if !t.again[pkg] || t.died[pkg] || len(t.tops[pkg]) == 0 {
+		switch {
+		case t.toolchain[pkg] && !t.wrong[pkg]:
+			t.tops[pkg] = nil // all of it ended there
+			tests++
+		case !t.again[pkg] || t.died[pkg] || t.wrong[pkg] || len(t.tops[pkg]) == 0:
 			return nil
 		}
 		tests += len(t.tops[pkg])
@@ -62,7 +75,11 @@ func (t *tally) secondTry(run runner) error {
 	}
 	for _, pkg := range slices.Sorted(maps.Keys(t.lost)) {
 		failed := t.tops[pkg]
-		fmt.Fprintf(t.out, "once more, alone: %s of %s\n", strings.Join(failed, ", "), pkg)
+		if len(failed) == 0 {
+			fmt.Fprintf(t.out, "once more, because the race detector itself failed: %s\n", pkg)
+		} else {
+			fmt.Fprintf(t.out, "once more, alone: %s of %s\n", strings.Join(failed, ", "), pkg)
+		}
 		events, err := run(module+pkg, failed)
 		if err != nil {
 			return err
@@ -71,13 +88,16 @@ func (t *tally) secondTry(run runner) error {
 		if err := second.read(events); err != nil {
 			return err
 		}
-		if second.failed > 0 || second.whole != len(failed) {
+		if second.failed > 0 || second.whole == 0 || len(failed) > 0 && second.whole != len(failed) {
 			continue
 		}
 		t.failed -= t.lost[pkg]
 		t.passed += second.passed
 		for _, test := range failed {
 			t.flaky = append(t.flaky, pkg+"."+test)
+		}
+		if len(failed) == 0 {
+			t.flaky = append(t.flaky, pkg+", as a whole")
 		}
 	}
 	return nil

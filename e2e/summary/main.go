@@ -57,7 +57,9 @@ type tally struct {
 	again                   map[string]bool     // packages of which what fails is tried twice
 	tops                    map[string][]string // tests that failed and are no part of another, by package
 	lost                    map[string]int      // failures, by package
-	died                    map[string]bool     // packages with a race, a panic or a test that never ended: no lateness explains that
+	died                    map[string]bool     // packages with a test that never ended; no lateness explains that, nor what follows
+	wrong                   map[string]bool     // packages with a race or a panic
+	toolchain               map[string]bool     // packages whose process was ended by a fault of the race detector or the runtime itself
 	flaky                   []string            // tests that passed the second time
 
 	thinned map[string]map[string]bool // tests that are to run whole when their package has ended, by package
@@ -65,7 +67,7 @@ type tally struct {
 }
 
 func newTally(out io.Writer) *tally {
-	return &tally{out: out, output: map[string][]string{}, tops: map[string][]string{}, lost: map[string]int{}, died: map[string]bool{}, thinned: map[string]map[string]bool{}}
+	return &tally{out: out, output: map[string][]string{}, tops: map[string][]string{}, lost: map[string]int{}, died: map[string]bool{}, wrong: map[string]bool{}, toolchain: map[string]bool{}, thinned: map[string]map[string]bool{}}
 }
 
 // showSlow is how many of the slowest tests are shown, if they took longer than slowest.
@@ -205,7 +207,10 @@ func (t *tally) lose(e event) {
 func (t *tally) show(e event, output []string) {
 	for _, line := range output {
 		if strings.Contains(line, "DATA RACE") || strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
-			t.died[e.pkg()] = true
+			t.wrong[e.pkg()] = true
+		}
+		if byToolchain(line) {
+			t.toolchain[e.pkg()] = true
 		}
 		if t.again[e.pkg()] {
 			line = "first try: " + line

@@ -120,6 +120,10 @@ func TestSecondTry(t *testing.T) {
 		{"died", ended("e2e"), "", false, "0 passed, 1 failed, 0 skipped\n"},
 		{"a race", strings.Replace(late, "--- FAIL: TestLate/half", "WARNING: DATA RACE", 1), "", false, "0 passed, 3 failed, 0 skipped\n"},
 		{"never ended", late[:len(late)-len(ended("e2e"))] + strings.SplitAfter(fail("e2e", "TestB"), "\n")[0] + ended("e2e"), "", false, "0 passed, 3 failed, 0 skipped\n"},
+		{"the race detector failed", strings.Replace(late, "--- FAIL: TestLate/half", "FATAL: ThreadSanitizer: CHECK failed: tsan_rtl.cpp:1", 1), pass("TestA") + pass("TestLate"), true, "again e2e, as a whole: failed, and passed by itself\n2 passed, 0 failed, 0 skipped\n"},
+		{"the runtime failed, and again", strings.Replace(late, "--- FAIL: TestLate/half", "SIGSEGV: segmentation violation", 1), late, false, "0 passed, 3 failed, 0 skipped\n"},
+		{"the race detector failed, and found a race", strings.Replace(late, "--- FAIL: TestLate/half", "WARNING: DATA RACE", 1) + strings.Replace(late, "--- FAIL: TestLate/half", "FATAL: ThreadSanitizer: CHECK failed", 1), "", false, "0 passed, 6 failed, 0 skipped\n"},
+		{"Go code failed", strings.Replace(late, "--- FAIL: TestLate/half", "panic: runtime error\\n[signal SIGSEGV: segmentation violation]", 1), "", false, "0 passed, 3 failed, 0 skipped\n"},
 		{"too many", fail("e2e", "A") + fail("e2e", "B") + fail("e2e", "C") + fail("e2e", "D") + fail("e2e", "E"), "", false, "0 passed, 5 failed, 0 skipped\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -130,7 +134,7 @@ func TestSecondTry(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := tally.secondTry(func(pkg string, tests []string) (io.Reader, error) {
-				if c.second == "" || pkg != module+"e2e" || tests[0] != "TestLate" {
+				if c.second == "" || pkg != module+"e2e" || len(tests) > 0 && tests[0] != "TestLate" {
 					t.Errorf("%s: %v is tried again", pkg, tests)
 				}
 				return strings.NewReader(c.second), nil

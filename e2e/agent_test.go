@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -499,4 +500,22 @@ func TestAgentService(t *testing.T) {
 	heard("WATCHDOG=1")
 	s.stop()
 	heard("STOPPING=1")
+}
+
+// TestAgentLogGone holds that an agent whose log nobody reads any more runs on.
+func TestAgentLogGone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, quick)
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.process = exec.Command(filepath.Join(binDir(), "dicomesh"), "agent", "--data", s.dir, "--http", "127.0.0.1:0", "--log-level", "debug")
+	s.process.Stderr = write
+	err = errors.Join(read.Close(), s.process.Start(), write.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ask("wait", "--whole", "--timeout", "60s")
+	s.stop()
 }

@@ -76,6 +76,7 @@ func (c *agentCommand) Run(ctx context.Context, t *terminal) error {
 	} else if err != nil {
 		return fault{code: exitFault, err: err, next: "name a folder that can be written with --data DIR"}
 	}
+	signal.Ignore(syscall.SIGPIPE) // who read the log has gone: no reason to end
 	ended := make(chan error, 1)
 	go func() {
 		ended <- agent.Run(ctx, agent.Config{Config: set, Version: release(), Loss: agent.Loss(c.AcceptLoss), Log: logger(t.err, set.Log)})

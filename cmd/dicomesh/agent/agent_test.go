@@ -199,6 +199,36 @@ func TestMounted(t *testing.T) {
 	r.stop()
 }
 
+// TestStateFolder renames the state folder under a site that runs, and opens it to others while it does not: the first is an alarm until it is back, the second is ended, and said.
+func TestStateFolder(t *testing.T) {
+	r := newRunning(t)
+	r.start()
+	state := r.config.Paths.State
+	if err := os.Rename(state, state+".aside"); err != nil {
+		t.Fatal(err)
+	}
+	r.until("it is an alarm", func() bool {
+		s, err := admin.NewClient(state + ".aside").Status(t.Context())
+		return err == nil && len(s.Alarms) == 1 && s.Alarms[0].Site == s.Site
+	})
+	if err := os.Rename(state+".aside", state); err != nil {
+		t.Fatal(err)
+	}
+	r.until("it is none", func() bool {
+		s, err := r.client.Status(t.Context())
+		return err == nil && len(s.Alarms) == 0
+	})
+	r.stop()
+	if err := os.Chmod(state, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	if info, err := os.Stat(state); err != nil || info.Mode().Perm() != 0o700 || !strings.Contains(r.log.String(), "others could look into the state folder (mode 0755)") {
+		t.Errorf("the state folder is %v, %v\n%s", info.Mode(), err, r.log.String())
+	}
+	r.stop()
+}
+
 // until waits until something holds.
 func (r *running) until(what string, holds func() bool) {
 	r.t.Helper()

@@ -13,9 +13,9 @@ import (
 	"github.com/dicomesh/dicomesh/gossip/roster"
 )
 
-// alarms are what is odd about the roster now.
+// alarms are what is odd about this site, and about the roster, now.
 func (s *site) alarms() []admin.Alarm {
-	all := []admin.Alarm{}
+	all := s.ownAlarms()
 	if s.mesh == nil {
 		return all
 	}

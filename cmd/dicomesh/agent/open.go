@@ -84,8 +84,9 @@ type site struct {
 	faults  atomic.Uint64 // files of the archive that were found corrupt or gone
 
 	ending     atomic.Bool
-	mu         sync.Mutex // guards all below
-	state      string     // of the cluster, as somebody saw it last
+	stateless  atomic.Bool // the state folder is not where it was
+	mu         sync.Mutex  // guards all below
+	state      string      // of the cluster, as somebody saw it last
 	stateSince time.Time
 	judged     string        // what was last said of the cluster
 	twins      []string      // sites that are two machines
@@ -171,6 +172,7 @@ func (s *site) openTree(ctx context.Context) error {
 	}
 	s.closing(s.events.Close)
 	s.tell(p)
+	s.shutState()
 	return nil
 }
 

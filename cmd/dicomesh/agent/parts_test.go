@@ -49,6 +49,11 @@ func TestRoom(t *testing.T) {
 			t.Errorf("%s, %d of %d free: %+v, want %s", tt.before, tt.free, tt.size, got, tt.want)
 		}
 	}
+	for free, want := range []string{admin.DiskFull, admin.DiskOK} {
+		if got := judgeRoom(admin.DiskFull, space{free: uint64(free), size: 2000}, config.Disk{}); got.State != want {
+			t.Errorf("%d free, and no limit: %+v, want %s", free, got, want)
+		}
+	}
 }
 
 // TestFloor holds that whoever takes new files meets a full disk below the floor, whichever folder's it is, and meets none when there is room again; each is told once.

@@ -125,6 +125,8 @@ func judgeRoom(before string, s space, c config.Disk) admin.Disk {
 	d := admin.Disk{Free: s.free, Size: s.size, Watermark: mark, Floor: uint64(c.Floor), State: admin.DiskOK}
 	within := func(limit uint64, already bool) bool { return s.free < limit || already && s.free < limit+limit/8 }
 	switch {
+	case s.free == 0: // whatever the floor is
+		d.State, d.Reason = admin.DiskFull, "nothing is free: nothing new is taken"
 	case within(d.Floor, before == admin.DiskFull):
 		d.State, d.Reason = admin.DiskFull, fmt.Sprintf("less than disk.floor (%v) is free: nothing new is taken", c.Floor)
 	case within(mark, before == admin.DiskLow || before == admin.DiskFull):

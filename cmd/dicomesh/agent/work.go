@@ -199,6 +199,7 @@ func (s *site) mounted(ctx context.Context) error {
 			return errMounted
 		}
 		s.sayAway(reason)
+		s.watchState()
 		return nil
 	})
 }

@@ -56,7 +56,9 @@ func (c *initCommand) Run(_ context.Context, t *terminal) error {
 	}
 	fmt.Fprintf(t.err, "Site %s is the first of cluster %s. Others reach it at %s.\n", c.Site, c.Cluster, strings.Join(addresses, ", "))
 	fmt.Fprintln(t.err, "The recovery key of the cluster; keep it on paper, apart from the sites. It is not stored anywhere:")
-	fmt.Fprintln(t.out, recovery)
+	if _, err := fmt.Fprintln(t.out, recovery); err != nil {
+		return fault{code: exitFault, err: fmt.Errorf("the recovery key could not be printed, and is lost: %w", err), next: "remove " + c.folder + ", and type the same again where it can be read"}
+	}
 	c.next(t.err, "let others join: dicomesh token --data "+c.Data)
 	return nil
 }

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
+	"io/fs"
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -50,5 +54,28 @@ func TestOfMachine(t *testing.T) {
 	}
 	if got := ofMachine(interfaces[:1], "1"); !slices.Equal(got, []string{"127.0.0.1:1"}) {
 		t.Error(got)
+	}
+}
+
+// fullDisk is a stdout that takes nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) {
+	return 0, &fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.ENOSPC}
+}
+
+// TestPrintedInVain holds that a command does not end well when what it printed is lost: here the recovery key, which is printed once.
+func TestPrintedInVain(t *testing.T) {
+	var said bytes.Buffer
+	if err := newTerminal(fullDisk{}, &said, "").ended(nil); err != nil {
+		t.Errorf("nothing was printed: %v", err)
+	}
+	lost := newTerminal(fullDisk{}, &said, "")
+	if fmt.Fprintln(lost.out, "words"); lost.ended(nil) == nil {
+		t.Error("what was printed is lost, and nobody is told")
+	}
+	args := []string{"init", "--data", t.TempDir(), "--cluster", "north", "--site", "a", "--listen", "127.0.0.1:4242"}
+	if code := run(t.Context(), args, fullDisk{}, &said); code != exitFault || !strings.Contains(said.String(), "is lost") || !strings.Contains(said.String(), "remove ") {
+		t.Errorf("exit code %d: %s", code, said.String())
 	}
 }

@@ -82,11 +82,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	t := newTerminal(stdout, stderr, all.LogLevel)
 	t.json = asksJSON(selected)
 	if selected.Command() == "agent" { // it runs for months beside others: memory counts for more than a little CPU
-		return tell(stderr, helped(selected.Run(t), selected.Selected()))
+		return tell(stderr, helped(t.ended(selected.Run(t)), selected.Selected()))
 	}
 	ballast := make([]byte, idleHeap)
 	defer runtime.KeepAlive(ballast)
-	return tell(stderr, helped(selected.Run(t), selected.Selected()))
+	return tell(stderr, helped(t.ended(selected.Run(t)), selected.Selected()))
 }
 
 // idleHeap is held and never touched, so that it takes no memory, but the collector counts it: it waits until as much again is garbage. Where little is live, as in most ingests, it then runs

@@ -25,6 +25,7 @@ type terminal struct {
 	json     bool          // what is asked for is for programs, which look at no progress
 	pause    time.Duration // between two lines about progress
 	drawn    *progress     // as a bar, now; nil for none
+	lost     error         // why something that was to be printed to out was not; nil if all was
 }
 
 // newTerminal makes a terminal that logs from level on.
@@ -34,7 +35,7 @@ func newTerminal(out, err io.Writer, level string) *terminal {
 		least = slog.LevelInfo
 	}
 	t := &terminal{level: level, watched: isTerminal(err) && capable(), shown: isTerminal(out), colours: isTerminal(out) && coloured(), pause: pause}
-	t.out, t.err = above{out, t}, above{err, t}
+	t.out, t.err = above{kept{out, &t.lost}, t}, above{err, t}
 	t.log = slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: least}))
 	return t
 }
@@ -50,6 +51,28 @@ func (a above) Write(p []byte) (int, error) {
 		a.terminal.drawn.clear()
 	}
 	return a.Writer.Write(p)
+}
+
+// kept keeps the first error of a writer: most who print do not look at it.
+type kept struct {
+	io.Writer
+	failed *error
+}
+
+func (k kept) Write(p []byte) (int, error) {
+	n, err := k.Writer.Write(p)
+	if err != nil && *k.failed == nil {
+		*k.failed = err
+	}
+	return n, err
+}
+
+// ended is how a command ended: not well if what it says is not where it was to go.
+func (t *terminal) ended(err error) error {
+	if err == nil && t.lost != nil {
+		return fault{code: exitFault, err: fmt.Errorf("what was to be printed is not all there: %w", t.lost)}
+	}
+	return err
 }
 
 func isTerminal(w io.Writer) bool {

@@ -34,7 +34,8 @@ func openWithin(ctx context.Context, c Config) (*site, error) {
 		c.Log.Warn("the disk is full: the site has started with the room that was reserved for that", "state", c.Paths.State)
 		return s, nil
 	}
-	return nil, refuse("make room on that disk, some 10 MB, and start again: nothing is lost", "the disk of %s is full, and a start needs a little room (%v)", c.Paths.State, err)
+	c.Log.Debug("the site could not start", "error", err)
+	return nil, refuse("make room on that disk, some 10 MB, and start again: nothing is lost", "the disk of %s is full, and a start needs a little room", c.Paths.State)
 }
 
 // crowded reports whether the disk of the state has next to no room.

@@ -3,6 +3,8 @@ package dedup
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // Tag is a DICOM attribute tag, group in the upper 16 bits. It prints as DICOM JSON has it: "0020000D".
@@ -153,6 +155,13 @@ func (o Object) Text(tag Tag) string {
 		return string(first)
 	}
 	return ""
+}
+
+// Whole reads a whole number as IS has it. Some writers leave it there as they would in DS: 3.0 is 3, as other readers of DICOM have it, and 3.5 is none.
+func Whole(text string) (n int64, ok bool) {
+	digits, fraction, _ := strings.Cut(strings.Trim(text, " \x00"), ".")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	return n, err == nil && strings.Trim(fraction, "0") == ""
 }
 
 // uid is the attribute's value when it is a well-formed UID, else the zero UID.

@@ -51,6 +51,19 @@ func TestNotJSON(t *testing.T) {
 	}
 }
 
+func TestWhole(t *testing.T) {
+	for text, want := range map[string]int64{"1": 1, "1 ": 1, " 1": 1, "+1": 1, "003": 3, "-2": -2, "0": 0, "1.0": 1, "12.": 12, " 2.000\x00": 2} {
+		if n, ok := Whole(text); n != want || !ok {
+			t.Errorf("%q is %d, %v", text, n, ok)
+		}
+	}
+	for _, text := range []string{"", " ", ".", ".0", "1.5", "1.0.0", "1,0", "1e0", "0x1", "one", "1.-0", "1 0", "99999999999999999999"} {
+		if n, ok := Whole(text); ok {
+			t.Errorf("%q is %d", text, n)
+		}
+	}
+}
+
 func TestParseObject(t *testing.T) {
 	o, err := ParseObject([]byte("{\n \"0020000d\": {\"vr\": \"UI\", \"Value\": [\"1.2\"]},\n \"00080060\": {\"Value\":[\"CT\"],\"vr\":\"CS\",\"odd\":{\"z\":1,\"a\":2}},\n" +
 		` "00400275":{"vr":"SQ","Value":[{"0040000a":{"vr":"LO"},"00400009":{"vr":"SH","Value":["x"]}}]}}`))

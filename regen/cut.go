@@ -35,8 +35,8 @@ func (s *study) cut(i *instance) (cut, bool) {
 
 // number is an attribute's number when it is one that can be a size, else otherwise.
 func (i *instance) number(tag dedup.Tag, otherwise int64) int64 {
-	n, err := strconv.ParseInt(i.merged.Text(tag), 10, 64)
-	if err != nil || n < 0 || n > 1<<31 {
+	n, ok := dedup.Whole(i.merged.Text(tag))
+	if !ok || n < 0 || n > 1<<31 {
 		return otherwise
 	}
 	return n

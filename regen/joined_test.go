@@ -52,6 +52,39 @@ func TestIconInPieces(t *testing.T) {
 	}
 }
 
+// Frames that do not begin on bytes are cut, however their number is written.
+func TestCutFrames(t *testing.T) {
+	for _, count := range []string{"3", " 3", "3.0"} {
+		var c phantom.Case
+		for _, c = range phantom.Cases() {
+			if strings.HasSuffix(c.Name, "1-bit-unaligned") {
+				break
+			}
+		}
+		c.File.Elements = slices.Clone(c.File.Elements)
+		for i, e := range c.File.Elements {
+			if e.Tag == 0x00280008 {
+				c.File.Elements[i] = phantom.Text(e.Tag, "IS", count)
+			}
+		}
+		archive, current := crashfs.New(), crashfs.New()
+		put(t, archive, c.Bytes())
+		g := regen.New(regen.Config{Archive: archive, Current: current, NoThumbnails: true})
+		studies, err := g.Studies()
+		must(t, err)
+		round(t, g, studies[0], noon())
+		frames := 0
+		for name := range contents(t, current) {
+			if strings.Contains(name, "/frames/") {
+				frames++
+			}
+		}
+		if frames != 3 {
+			t.Errorf("%q: %d frames", count, frames)
+		}
+	}
+}
+
 // itemsOf takes encapsulated Pixel Data apart, as PS3.5 section A.4 has it.
 func itemsOf(value []byte) (items [][]byte) {
 	for n := 0; len(value) >= 8; n++ {

@@ -11,7 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/dicomesh/dicomesh/dedup/durable"
 	"github.com/dicomesh/dicomesh/dedup/ingest"
@@ -49,7 +51,8 @@ Examples:
 
 // Run ingests what the paths name.
 func (c *ingestCommand) Run(ctx context.Context, t *terminal) error {
-	files, err := regularFiles(c.Paths)
+	odd := 0
+	files, err := regularFiles(c.Paths, &odd)
 	if err != nil {
 		return fault{code: exitUsage, err: err, next: "see: dicomesh ingest --help"}
 	}
@@ -67,7 +70,7 @@ func (c *ingestCommand) Run(ctx context.Context, t *terminal) error {
 		return fault{code: exitFault, err: fmt.Errorf("%s: %w", c.Tree, err), next: "write there as the user who owns it, or name a folder that can be written with --tree DIR"}
 	}
 	defer archive.Close()
-	say := &ingestReport{command: c, terminal: t, bar: t.progress("ingesting", total)}
+	say := &ingestReport{command: c, terminal: t, odd: &odd, bar: t.progress("ingesting", total)}
 	err = archive.Run(ctx, ingest.Config{Workers: c.Workers, SHA256: c.JSON}, files, say.file)
 	say.bar.finish()
 	tellAgent(ctx, t, c.Tree, slices.Collect(maps.Keys(say.studies)))
@@ -90,14 +93,14 @@ func openTree(dir string) (*durable.OS, error) {
 }
 
 // regularFiles are the files that the paths name, folders being walked in order. A path that is not there is an error before anything happens; what
-// vanishes later is a refused file.
-func regularFiles(paths []string) (iter.Seq[string], error) {
+// vanishes later is a refused file. Of what is no file (a symbolic link in a folder, a device) only the number is told.
+func regularFiles(paths []string, odd *int) (iter.Seq[string], error) {
 	for _, p := range paths {
 		if _, err := os.Stat(p); err != nil {
 			return nil, err
 		}
 	}
-	return func(yield func(string) bool) { walk(paths, yield) }, nil
+	return func(yield func(string) bool) { walk(paths, yield, odd) }, nil
 }
 
 // sizeOf is how many bytes the files have together, for whoever watches the progress: it asks for each.
@@ -107,12 +110,12 @@ func sizeOf(paths []string) (total int64) {
 			total += info.Size()
 		}
 		return true
-	})
+	}, new(int))
 	return total
 }
 
-// walk calls visit for each regular file until it has had enough. Files that the paths name themselves may be reached through symbolic links.
-func walk(paths []string, visit func(string) bool) {
+// walk calls visit for each regular file until it has had enough, and counts what it left out. Files that the paths name themselves may be reached through symbolic links.
+func walk(paths []string, visit func(string) bool, odd *int) {
 	enough := errors.New("enough")
 	for _, root := range paths {
 		info, err := os.Stat(root)
@@ -128,6 +131,9 @@ func walk(paths []string, visit func(string) bool) {
 				return fs.SkipDir
 			}
 			if err == nil && !d.Type().IsRegular() {
+				if !d.IsDir() {
+					*odd++
+				}
 				return nil
 			}
 			// A folder that cannot be read is handed on as well: to open it is refused, with the reason, and the exit code says so.
@@ -150,6 +156,7 @@ type ingestReport struct {
 	counts   map[ingest.Status]int
 	studies  map[string]bool // of which something was taken
 	bytes    int64
+	odd      *int // what lay there and is no file: symbolic links, devices
 	full     bool // there was no room for a file
 	err      error
 }
@@ -185,10 +192,18 @@ func (r *ingestReport) file(f ingest.Result) {
 			Study: f.Study.String(), Series: f.Series.String(), SOP: f.SOP.String(), SHA256: f.SHA256,
 		}))
 	case f.Status == ingest.Refused:
-		fmt.Fprintf(r.terminal.err, "refused    %s: %s\n", f.Path, textWords(f.Reason))
+		fmt.Fprintf(r.terminal.err, "refused    %s: %s\n", visible(f.Path), textWords(f.Reason))
 	case f.Status == ingest.Conflict || r.command.Verbose || len(f.Remarks) > 0:
-		fmt.Fprintf(r.terminal.out, "%-10s %s%s\n", f.Status, f.Path, remarks(f))
+		fmt.Fprintf(r.terminal.out, "%-10s %s%s\n", f.Status, visible(f.Path), remarks(f))
 	}
+}
+
+// visible is a path in one line, whatever is in its names: what a terminal would obey is quoted.
+func visible(path string) string {
+	if strings.ContainsFunc(path, unicode.IsControl) {
+		return strconv.Quote(path)
+	}
+	return path
 }
 
 // remarks are what there is to say of a file that was taken.
@@ -218,6 +233,9 @@ func (r *ingestReport) summary() error {
 	if !r.command.JSON {
 		fmt.Fprintf(r.terminal.out, "%d files, %s: %d stored, %d duplicate, %d conflict, %d refused\n", n, size(r.bytes),
 			r.counts[ingest.Stored], r.counts[ingest.Duplicate], r.counts[ingest.Conflict], r.counts[ingest.Refused])
+		if *r.odd > 0 {
+			fmt.Fprintf(r.terminal.out, "%d left out: symbolic links, and what else is no file; a link that is named itself is followed\n", *r.odd)
+		}
 	}
 	if refused := r.counts[ingest.Refused]; refused > 0 {
 		next := "the others are stored; the refused files are as they were: see why each was refused"

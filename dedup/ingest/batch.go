@@ -124,6 +124,9 @@ func (b *Batch) take(s *store, v *view, f io.ReaderAt, size int64) (*pending, er
 	}
 	id := part10.Identity{Study: parts.Study, Series: parts.Series, SOP: parts.SOP}
 	if err := placeable(id); err != nil {
+		if _, is := parts.Record.Find(tagDirectory); is {
+			err = fmt.Errorf("it is a DICOMDIR, the table of contents of a medium: the files that it lists are taken without it: %w", ErrNoPlace)
+		}
 		return nil, err
 	}
 	if len(s.leaned) > 0 && s.study.uid != id.Study {
@@ -159,6 +162,9 @@ func (b *Batch) take(s *store, v *view, f io.ReaderAt, size int64) (*pending, er
 
 // ErrNoPlace says that a file has no well-formed UID where the layout of the archive needs one.
 var ErrNoPlace = errors.New("no place in the archive")
+
+// tagDirectory is the Directory Record Sequence, of which a DICOMDIR consists.
+const tagDirectory dedup.Tag = 0x00041220
 
 // placeable refuses what is no instance of a study.
 func placeable(p part10.Identity) error {

@@ -225,6 +225,9 @@ func TestBadCasesLeaveNothing(t *testing.T) {
 		if r.Status != ingest.Refused || !errors.Is(r.Err, part10.ErrFormat) && !errors.Is(r.Err, ingest.ErrNoPlace) {
 			t.Errorf("%s: %s: %s", c.Name, r.Status, r.Reason)
 		}
+		if (c.Name == "dicomdir") != strings.Contains(r.Reason, "DICOMDIR") {
+			t.Errorf("%s: %s", c.Name, r.Reason)
+		}
 		if strings.Contains(r.Reason, "\n") || len(r.Reason) > 200 {
 			t.Errorf("%s: not one line: %q", c.Name, r.Reason)
 		}

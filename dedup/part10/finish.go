@@ -108,15 +108,34 @@ func (t *taker) guess() error {
 	}
 	tag := tagAt(b, c)
 	if !explicit && int64(order(c).Uint32(b[4:])) > t.size || tag.Group() < 4 && !t.style.meta || tag.Group() > 0x00FF && !t.style.meta {
-		const what = "this is not DICOM: no DICM after a preamble, and no data element at the start"
+		what := alien(b)
 		if t.size < preambleSize+int64(len(magic)) {
-			return t.scan.short(t.scan.off, what) // the preamble may be anything
+			return fmt.Errorf("at byte %d: %s: %w", t.scan.off, what, unfinished) // the preamble may be anything
 		}
-		return t.scan.errorf(t.scan.off, what)
+		return t.scan.errorf(t.scan.off, "%s", what)
 	}
 	t.scan.root = c
 	t.style.implicit, t.style.big = c.implicit, c.big
 	return nil
+}
+
+// unfinished is the ErrTruncated of what is too short to be anything yet.
+const unfinished = truncated("not a sound DICOM file")
+
+// alien says what a file is that is no DICOM, and for what people take for some what to do with it.
+func alien(head []byte) string {
+	for _, known := range []struct{ magic, what string }{
+		{"PK\x03\x04", "this is a zip archive: unpack it, and send what is in it"},
+		{"\x1F\x8B", "this is gzipped: unpack it, and send what is in it"},
+		{"%PDF", "this is a PDF document: put it into a DICOM object (as pdf2dcm of dcmtk does), and send that"},
+		{"\xFF\xD8\xFF", "this is a JPEG picture: put it into a DICOM object (as img2dcm of dcmtk does), and send that"},
+		{"\x89PNG", "this is a PNG picture: put it into a DICOM object, and send that"},
+	} {
+		if bytes.HasPrefix(head, []byte(known.magic)) {
+			return known.what
+		}
+	}
+	return "this is not DICOM: no DICM after a preamble, and no data element at the start"
 }
 
 // The most that a deflated dataset may grow to: this many bytes, or this many times what it was.

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/dicomesh/dicomesh/dedup"
@@ -49,7 +48,7 @@ func (m *image) note(tag dedup.Tag, value []byte) {
 	}
 }
 
-// count settles the number of frames. A text that is no number is refused: whoever reads such Pixel Data would have to guess. A number
+// count settles the number of frames. A text that is no whole number is refused: whoever reads such Pixel Data would have to guess. A number
 // that is too high is only a claim: the value does not hold so many frames, and is not cut.
 func (m *image) count() error {
 	m.frames = 1
@@ -57,9 +56,9 @@ func (m *image) count() error {
 	if text = strings.TrimSpace(text); text == "" {
 		return nil
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return fmt.Errorf("(0028,0008) Number of Frames is not a number: %w", ErrFormat)
+	n, ok := dedup.Whole(text)
+	if !ok {
+		return fmt.Errorf("(0028,0008) Number of Frames is no whole number, so that nobody knows where a frame ends: correct it and send the file again: %w", ErrFormat)
 	}
 	m.frames = max(n, 1)
 	return nil

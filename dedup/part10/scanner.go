@@ -14,12 +14,13 @@ import (
 var ErrFormat = errors.New("not a sound DICOM file")
 
 // ErrTruncated is the ErrFormat of a file that ends too early: where more bytes came, it could be sound.
-var ErrTruncated error = truncated{}
+var ErrTruncated error = truncated("it ends too early, or is not as long as it says: send it again")
 
-type truncated struct{}
+type truncated string
 
-func (truncated) Error() string { return ErrFormat.Error() }
-func (truncated) Unwrap() error { return ErrFormat }
+func (t truncated) Error() string      { return string(t) }
+func (truncated) Unwrap() error        { return ErrFormat }
+func (truncated) Is(target error) bool { _, is := target.(truncated); return is }
 
 // Limits of what one file may ask of the reader. A file beyond them is refused.
 const (

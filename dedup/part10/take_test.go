@@ -68,6 +68,39 @@ func TestRemarksEnd(t *testing.T) {
 	}
 }
 
+// TestFrameCount cuts native Pixel Data into as many frames as there are, however their number is written, and refuses it where no number is.
+func TestFrameCount(t *testing.T) {
+	sized := func(count string) []byte {
+		elements := append(imageElements(1, 2), phantom.Raw(0x7FE00010, "OW", make([]byte, 3*2*512*2)))
+		elements[2] = phantom.Text(0x00280008, "IS", count)
+		return in(t, "1.2.840.10008.1.2.1", elements...)
+	}
+	for _, count := range []string{"3", " 3", "3 ", "+3", "003", "3.0", "3.", "3.000"} {
+		p, m := thereAndBack(t, sized(count))
+		o, _ := m.merged(p)
+		e, _ := o.Find(tagPixelData)
+		if a, err := e.Attribute(); err != nil || len(a.Fragments) != 3 {
+			t.Errorf("%q: %d frames, %v", count, len(a.Fragments), err)
+		}
+	}
+	for _, count := range []string{"3.5", "three", "3,0"} {
+		file := sized(count)
+		if _, err := Take(bytes.NewReader(file), int64(len(file)), newMemory()); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "correct it") {
+			t.Errorf("%q: %v", count, err)
+		}
+	}
+}
+
+// TestAliens holds that whoever sends what people take for DICOM is told what to do with it.
+func TestAliens(t *testing.T) {
+	for magic, says := range map[string]string{"PK\x03\x04": "unpack it", "\x1F\x8B\x08\x00": "unpack it", "%PDF-1.7": "pdf2dcm", "\xFF\xD8\xFF\xE0": "img2dcm", "\x89PNG\r\n": "PNG", "MZ\x90": "not DICOM"} {
+		file := append([]byte(magic), make([]byte, 600)...)
+		if _, err := Take(bytes.NewReader(file), int64(len(file)), newMemory()); !errors.Is(err, ErrFormat) || errors.Is(err, ErrTruncated) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v", magic, err)
+		}
+	}
+}
+
 // TestOddities takes files that the catalogue does not have.
 func TestOddities(t *testing.T) {
 	const little, big, implicit, rle = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2", "1.2.840.10008.1.2.5"

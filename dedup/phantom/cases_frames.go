@@ -181,5 +181,8 @@ func countCases() []Case {
 		framed("count-padded", "a Number of Frames with spaces and leading zeros", func(s [][]byte) []Element {
 			return []Element{Text(0x00280008, "IS", " 003"), Encapsulated(nil, s...)}
 		}),
+		framed("count-decimal", "a Number of Frames as other numbers are written, 3.0", func(s [][]byte) []Element {
+			return []Element{Text(0x00280008, "IS", "3.0"), Encapsulated(nil, s...)}
+		}),
 	}
 }

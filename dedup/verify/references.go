@@ -138,11 +138,11 @@ func (l *look) frames(folder string, video bool, r dedup.Record) {
 	case video:
 		return
 	}
-	want, err := strconv.Atoi(l.state.Merge(r).Text(0x00280008))
-	if err != nil || want < 1 {
+	want, ok := dedup.Whole(l.state.Merge(r).Text(0x00280008))
+	if !ok || want < 1 {
 		want = 1
 	}
-	for n := 1; n <= want; n++ {
+	for n := 1; int64(n) <= want; n++ {
 		if !present[n] {
 			l.find(Missing, l.frameAt(at+"/"+strconv.Itoa(n)), fmt.Sprintf("instance %s has %d frames and needs it", r.SOP, want))
 		}

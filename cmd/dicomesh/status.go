@@ -128,6 +128,12 @@ func inboxWords(b admin.Inbox) string {
 		words = append(words, fmt.Sprintf("%d refused", b.Refused))
 	}
 	text := wrap(fmt.Sprintf("%d waiting; since the start", b.Waiting), words)
+	if b.Stuck > 0 {
+		text += fmt.Sprintf("\n%s%d stuck: %s", indent, b.Stuck, b.StuckWhy)
+	}
+	if b.LeftAlone > 0 {
+		text += fmt.Sprintf("\n%s%d left alone, by name not finished (.NAME, NAME.part, NAME.tmp)", indent, b.LeftAlone)
+	}
 	if b.Paused != "" {
 		text += "\n" + indent + "nothing is taken: " + b.Paused
 	}

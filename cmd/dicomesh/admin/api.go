@@ -194,8 +194,11 @@ const (
 
 // Inbox is how the inbox is doing. The counts are since the start of the agent.
 type Inbox struct {
-	Waiting   int    `json:"waiting"`          // files that are in it now
-	Paused    string `json:"paused,omitempty"` // why none is taken
+	Waiting   int    `json:"waiting"`              // files that are in it now
+	LeftAlone int    `json:"left_alone,omitempty"` // files and folders besides, whose names say that they are not finished: .NAME, NAME.part and the like
+	Stuck     int    `json:"stuck,omitempty"`      // files and folders that this user may not read, or not remove from where they are
+	StuckWhy  string `json:"stuck_why,omitempty"`  // of one of them, and what to do
+	Paused    string `json:"paused,omitempty"`     // why none is taken
 	Stored    uint64 `json:"stored"`
 	Duplicate uint64 `json:"duplicate"`
 	Conflict  uint64 `json:"conflict"`

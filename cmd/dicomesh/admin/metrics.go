@@ -65,6 +65,7 @@ func families() []metric {
 		{name: "dicomesh_site_lag_bytes", help: "Bytes that a site has not got.", labels: []string{"site"}, values: lags(func(l Lag) float64 { return float64(l.Bytes) })},
 		{name: "dicomesh_site_lag_seconds", help: "Age of the oldest thing that a site has not got.", labels: []string{"site"}, values: lags(func(l Lag) float64 { return l.Seconds })},
 		{name: "dicomesh_inbox_waiting_files", help: "Files that are in the inbox.", values: one(func(s Status) float64 { return float64(s.Inbox.Waiting) })},
+		{name: "dicomesh_inbox_stuck", help: "Files and folders in the inbox that the agent may not read, or not remove.", values: one(func(s Status) float64 { return float64(s.Inbox.Stuck) })},
 		{name: "dicomesh_inbox_paused", help: "1 when nothing is taken from the inbox.", values: one(func(s Status) float64 { return truth(s.Inbox.Paused != "") })},
 		{name: "dicomesh_inbox_files_total", help: "Files that were taken from the inbox, by what became of them.", counter: true, labels: []string{"result"}, values: taken},
 		{name: "dicomesh_disk_free_bytes", help: "Room on the fullest file system of the site's folders.", values: one(func(s Status) float64 { return float64(s.Disk.Free) })},

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,7 @@ func (s Status) wanting(what Condition, words []string) []string {
 		words = append(words, fmt.Sprintf("%d studies have not been looked at since the start", s.Watch.Unseen))
 	}
 	if s.Inbox.Waiting > 0 {
-		words = append(words, strings.TrimSuffix(fmt.Sprintf("%d files wait in the inbox: %s", s.Inbox.Waiting, s.Inbox.Paused), ": "))
+		words = append(words, strings.TrimSuffix(fmt.Sprintf("%d files wait in the inbox: %s", s.Inbox.Waiting, cmp.Or(s.Inbox.Paused, s.Inbox.StuckWhy)), ": "))
 	}
 	// A study in conflict is as settled as it gets before a human has decided.
 	for _, c := range []struct {

@@ -149,6 +149,23 @@ func TestRun(t *testing.T) {
 	r.stop()
 }
 
+// TestSince holds that the cluster is in its state since it came to be so, and not since somebody asked.
+func TestSince(t *testing.T) {
+	r := newRunning(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	r.ended = make(chan error, 1)
+	r.cancel = cancel
+	go func() { r.ended <- Run(ctx, r.config) }()
+	r.until("it runs", func() bool { return strings.Contains(r.log.String(), "the site runs") })
+	began := time.Now()
+	r.until("it has looked at itself again", func() bool { return time.Since(began) > 2*interval })
+	before := time.Now()
+	if s, err := r.client.Status(t.Context()); err != nil || !s.Since.Before(before) {
+		t.Errorf("%s since %v, asked at %v: %v", s.State, s.Since, before, err)
+	}
+	r.stop()
+}
+
 // TestMounted takes the tree away from a site that runs, and puts one back: nothing is taken meanwhile and nothing is concluded; the same tree is gone on with, another
 // file system that has the site's marker is opened anew, and what is not the site's is left alone.
 func TestMounted(t *testing.T) {
@@ -243,8 +260,9 @@ func (r *running) until(what string, holds func() bool) {
 
 // TestBetween holds what an operator hears of parts that only say how they are.
 func TestBetween(t *testing.T) {
-	bad := seen{paused: "no room", unreachable: "gone", limited: "few", overflows: 3}
-	if got, want := between(seen{}, bad), []happened{{events.Inbox, "nothing is taken: no room"}, {events.Watch, "the tree is not there: gone"},
+	bad := seen{paused: "no room", stuck: "not ours", unreachable: "gone", limited: "few", overflows: 3}
+	if got, want := between(seen{}, bad), []happened{{events.Inbox, "nothing is taken: no room"},
+		{events.Inbox, "something stays there: not ours"}, {events.Watch, "the tree is not there: gone"},
 		{events.Watch, "fewer folders are watched than wanted: few"},
 		{events.Watch, "notifications were lost 3 times: what is watched is looked at again"}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%v", got)
@@ -252,7 +270,7 @@ func TestBetween(t *testing.T) {
 	if got := between(bad, bad); len(got) > 0 {
 		t.Errorf("the same again: %v", got)
 	}
-	if got := between(bad, seen{overflows: 3}); len(got) != 3 {
+	if got := between(bad, seen{overflows: 3}); len(got) != 4 {
 		t.Errorf("all is well: %v", got)
 	}
 }

@@ -12,13 +12,14 @@ import (
 // seen is what parts that have no events of their own said of themselves last.
 type seen struct {
 	paused      string // why the inbox takes nothing
+	stuck       string // why something stays in it
 	unreachable string // why the tree is not there
 	limited     string // why fewer folders are watched
 	overflows   uint64
 }
 
 func see(b inbox.Status, w watch.Status) seen {
-	n := seen{paused: b.Paused, limited: w.Limited, overflows: w.Overflows}
+	n := seen{paused: b.Paused, stuck: b.StuckWhy, limited: w.Limited, overflows: w.Overflows}
 	if !w.Unreachable.IsZero() {
 		n.unreachable = w.Reason
 	}
@@ -43,6 +44,7 @@ func between(was, is seen) []happened {
 		}
 	}
 	turn(events.Inbox, was.paused, is.paused, "nothing is taken: ", "files are taken again")
+	turn(events.Inbox, was.stuck, is.stuck, "something stays there: ", "nothing stays there any more")
 	turn(events.Watch, was.unreachable, is.unreachable, "the tree is not there: ", "the tree is there again, all of it is looked at")
 	turn(events.Watch, was.limited, is.limited, "fewer folders are watched than wanted: ", "all folders are watched that were wanted")
 	if n := is.overflows - was.overflows; n > 0 {
@@ -51,10 +53,11 @@ func between(was, is seen) []happened {
 	return list
 }
 
-// observe turns what the inbox and the watcher say of themselves into events.
+// observe turns what the inbox and the watcher say of themselves into events, and sees to it that the cluster's state has its time although nobody asks for it.
 func (s *site) observe(ctx context.Context) error {
 	var was seen
 	return regularly(ctx, func() error {
+		s.since(string(s.loop.Status().Gate.State))
 		is := see(s.inbox.Status(), s.watcher.Status())
 		for _, h := range between(was, is) {
 			s.events.Add(h.kind, "", h.reason)

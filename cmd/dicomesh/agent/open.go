@@ -86,7 +86,7 @@ type site struct {
 	ending     atomic.Bool
 	stateless  atomic.Bool // the state folder is not where it was
 	mu         sync.Mutex  // guards all below
-	state      string      // of the cluster, as somebody saw it last
+	state      string      // of the cluster, as it was seen last
 	stateSince time.Time
 	judged     string        // what was last said of the cluster
 	twins      []string      // sites that are two machines

@@ -42,7 +42,7 @@ func (s *site) phaseNow(ready bool) string {
 	return admin.Running
 }
 
-// since is when the cluster came to be in the state that it is in.
+// since is when the cluster came to be in the state that it is in. It is called every second, whether anybody asks or not.
 func (s *site) since(state string) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,7 +54,7 @@ func (s *site) since(state string) time.Time {
 
 func (s *site) inboxStatus() admin.Inbox {
 	b := s.inbox.Status()
-	return admin.Inbox{Waiting: int(b.Waiting), Paused: b.Paused, Stored: uint64(b.Stored), Duplicate: uint64(b.Duplicates),
+	return admin.Inbox{Waiting: int(b.Waiting), LeftAlone: int(b.Ignored), Stuck: int(b.Stuck), StuckWhy: b.StuckWhy, Paused: b.Paused, Stored: uint64(b.Stored), Duplicate: uint64(b.Duplicates),
 		Conflict: uint64(b.Conflicts), Refused: uint64(b.Refused)}
 }
 

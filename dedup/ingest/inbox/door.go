@@ -229,8 +229,18 @@ func (d *door) recall(rel string, s stamp, now time.Time) memo {
 func (d *door) remember(rel string, m memo, s state) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	m.state, m.tried, m.tries, m.sweep = s, d.now(), m.tries+1, d.sweeps
+	m.state, m.tried, m.stuck, m.tries, m.sweep = s, d.now(), "", m.tries+1, d.sweeps
 	if _, known := d.memos[rel]; known || len(d.memos) < 2*maxMemos { // the others are tried again each time
+		d.memos[rel] = m
+	}
+}
+
+// fix notes of a file that is remembered why it stays where it is.
+func (d *door) fix(rel, why string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if m, known := d.memos[rel]; known {
+		m.state, m.tried, m.stuck = held, d.now(), why
 		d.memos[rel] = m
 	}
 }

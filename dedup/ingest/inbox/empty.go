@@ -14,6 +14,8 @@ func (b *Inbox) Empty() (bool, error) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // it was taken meanwhile
 			return nil
+		case errors.Is(err, fs.ErrPermission) && name != b.config.Dir: // who knows what is in it
+			return found
 		case err != nil:
 			return err
 		case name == b.config.Dir:

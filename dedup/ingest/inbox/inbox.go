@@ -42,7 +42,9 @@ type Inbox struct {
 	config Config
 	now    func() time.Time
 	probe  func(*os.Root) (leases bool, err error)
-	pause  time.Duration // the first one, when nothing can be stored
+	unlink func(from *os.Root, rel string) error
+	yields func(from *os.Root, dir string) bool // what is in a folder may be removed from it
+	pause  time.Duration                        // the first one, when nothing can be stored
 
 	mu     sync.Mutex // guards status
 	status Status
@@ -54,6 +56,8 @@ type Status struct {
 	WaitingBytes int64     // theirs
 	Writing      int64     // of Waiting: those that somebody has open for writing, or that changed too lately
 	Ignored      int64     // files and folders with a name that is left alone
+	Stuck        int64     // files that were tried, and folders, which this user may not read, or not remove from where they are
+	StuckWhy     string    // of one of them, and what to do; "" when there is none
 	Paused       string    // why nothing is taken at present; "" when it is not so
 	PausedSince  time.Time // zero when it is not
 	Leases       bool      // the kernel tells who writes; else files wait for Patience
@@ -86,7 +90,7 @@ func New(c Config) *Inbox {
 	if c.Ingest.Workers <= 0 {
 		c.Ingest.Workers = d.Workers
 	}
-	return &Inbox{config: c, now: time.Now, probe: leasesWork, pause: firstPause}
+	return &Inbox{config: c, now: time.Now, probe: leasesWork, unlink: (*os.Root).Remove, yields: yields, pause: firstPause}
 }
 
 // Status is how it does now.

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -172,6 +175,7 @@ func TestRefused(t *testing.T) {
 	p.run()
 	p.finish()
 	p.reason("link", "symbolic link")
+	p.reason("link", "move the file back into the inbox")
 	p.reason("folder link", "symbolic link")
 	p.reason("fifo", "not a regular file")
 	p.reason(strings.Repeat("d/", maxDepth)+"d", "too deep")
@@ -190,6 +194,39 @@ func TestRefused(t *testing.T) {
 	}
 	if long != 2 {
 		t.Errorf("a long name makes %d files", long)
+	}
+}
+
+// TestStuck holds that a file which is stored and may not be removed is said to stay, with what to do, is not taken again and again meanwhile, and goes when its folder lets it.
+func TestStuck(t *testing.T) {
+	p := newPlace(t)
+	p.conf.Patience = 50 * time.Millisecond
+	var theirs atomic.Bool
+	theirs.Store(true)
+	p.write("cd/a", sound(1)[0])
+	p.run(func(b *Inbox) {
+		b.unlink = func(from *os.Root, rel string) error {
+			if theirs.Load() && path.Dir(rel) == "cd" {
+				return &fs.PathError{Op: "unlinkat", Path: rel, Err: syscall.EACCES}
+			}
+			return from.Remove(rel)
+		}
+		b.yields = func(_ *os.Root, dir string) bool { return !theirs.Load() || dir != "cd" }
+	})
+	stuck := func(n int64) func() bool { return func() bool { return p.door.Status().Stuck == n } }
+	p.wait("it stays, and is said to", stuck(1))
+	if s := p.door.Status(); s.Waiting != 1 || !strings.Contains(s.StuckWhy, "may not be removed: permission denied. Give what is in the inbox to the user") {
+		t.Errorf("%+v", s)
+	}
+	p.swept(6)
+	if !stuck(1)() || len(p.answers("cd/a")) != 1 {
+		t.Fatalf("%d answers: %+v", len(p.answers("cd/a")), p.door.Status())
+	}
+	theirs.Store(false)
+	p.swept(1)
+	p.wait("it went", func() bool { return len(p.answers("cd/a")) == 2 && stuck(0)() })
+	if s := p.door.Status(); s.StuckWhy != "" || s.Stored != 1 || slices.Contains(p.list("inbox"), "cd/a") {
+		t.Errorf("%+v, %q", s, p.list("inbox"))
 	}
 }
 

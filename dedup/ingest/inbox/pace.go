@@ -32,6 +32,7 @@ type memo struct {
 	since time.Time // it is seen to be like this since then
 	state state
 	tried time.Time // for held
+	stuck string    // held for what its folder or its permissions are: why
 	tries int
 	sweep int // that saw it last
 }

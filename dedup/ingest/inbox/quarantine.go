@@ -115,7 +115,7 @@ func (q *quarantine) write(name string, n note) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, "refused: %s\nsize: %d bytes\ntime: %s\n", n.Reason, n.Size, n.Time.UTC().Format(time.RFC3339))
+	_, err = fmt.Fprintf(f, "refused: %s\nsize: %d bytes\ntime: %s\nagain: move the file back into the inbox, when that is mended\n", n.Reason, n.Size, n.Time.UTC().Format(time.RFC3339))
 	return errors.Join(err, f.Sync(), f.Close())
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dicomesh/dicomesh/dedup/ingest"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -54,6 +55,10 @@ func (d *door) sweep(ctx context.Context) time.Duration {
 	d.change(func(of *Status) {
 		of.Waiting, of.WaitingBytes, of.Writing = s.count.Waiting, s.count.WaitingBytes, s.count.Writing
 		of.Ignored, of.Unwatched = s.count.Ignored, s.count.Unwatched
+		if s.count.Stuck > 0 && of.Stuck == 0 {
+			d.config.Log.Warn("something in the inbox stays there", "number", s.count.Stuck, "reason", s.count.StuckWhy)
+		}
+		of.Stuck, of.StuckWhy = s.count.Stuck, s.count.StuckWhy
 	})
 	if s.stop {
 		return d.paused()
@@ -143,9 +148,42 @@ func (s *sweep) folder(rel string, depth int) (gone bool) {
 	return false
 }
 
+// stays notes that a file or folder is where it is for a reason that somebody has to mend.
+func (s *sweep) stays(why string) {
+	s.saw(func(c *Status) {
+		if c.Stuck++; c.StuckWhy == "" {
+			c.StuckWhy = why
+		}
+	})
+}
+
+// stuckWords says what could not be done, why, and what to do about it.
+func stuckWords(what string, err error) string {
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		err = number
+	}
+	what += ": " + cause(err).Error()
+	if errors.Is(err, fs.ErrPermission) {
+		what += ". Give what is in the inbox to the user that the agent runs as (chown -R), or let that user read and write there"
+	}
+	return what
+}
+
+// yields reports whether this user may remove what is in a folder. Where a sticky bit forbids it all the same the removal says so.
+func yields(from *os.Root, dir string) bool {
+	f, err := from.Open(dir)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return unix.Faccessat(int(f.Fd()), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
+}
+
 // odd notes that something could not be looked at. Names are not said: they may be patients'.
 func (s *sweep) odd(rel string, err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
+		s.stays(stuckWords("it cannot be read", err))
 		s.config.Log.Debug("something in the inbox cannot be looked at", "name_length", len(rel), "error", cause(err))
 	}
 }
@@ -178,7 +216,7 @@ func (s *sweep) entry(rel string, e fs.DirEntry, depth int) (gone bool) {
 	case e.IsDir():
 		return s.folder(rel, depth+1)
 	case e.Type()&fs.ModeSymlink != 0:
-		s.refuse(rel, "a symbolic link: it is not followed")
+		s.refuse(rel, "a symbolic link, which is not followed: put the files themselves here")
 	case !e.Type().IsRegular():
 		s.refuse(rel, "not a regular file")
 	default:
@@ -207,6 +245,15 @@ func (s *sweep) file(rel string) {
 	now := s.now()
 	leases := s.leases && at.dev == s.dev
 	m := s.recall(rel, at, now)
+	if m.stuck != "" {
+		if !s.yields(s.root, path.Dir(rel)) {
+			s.stays(m.stuck)
+			return
+		}
+		if s.pace.wait(m, now, leases) > 0 {
+			s.stays(m.stuck)
+		}
+	}
 	if wait := s.pace.wait(m, now, leases); wait > 0 {
 		s.later(wait)
 		return
@@ -265,12 +312,11 @@ func (s *sweep) unreadable(rel string, m memo, err error) {
 	switch wait := s.pace.wait(m, s.now(), false); {
 	case errors.Is(err, fs.ErrNotExist):
 	case !errors.Is(err, fs.ErrPermission):
-		s.remember(rel, m, held)
-		s.odd(rel, err)
+		s.remain(rel, "it cannot be read", err)
 	case wait > 0:
 		s.later(wait)
 	default:
 		s.waiting(-1, -m.size)
-		s.refuse(rel, "it may not be read: "+cause(err).Error())
+		s.refuse(rel, "it may not be read: "+cause(err).Error()+": give it to the user that the agent runs as")
 	}
 }

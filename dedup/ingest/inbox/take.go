@@ -253,14 +253,13 @@ func sum(t *taken) string {
 func (s *sweep) remove(t *taken) {
 	info, err := s.root.Lstat(t.rel)
 	if err == nil && stampOf(info) == t.memo.stamp {
-		err = s.root.Remove(t.rel)
+		err = s.unlink(s.root, t.rel)
 	} else if err == nil {
 		s.later(s.config.Quiet) // it is not the same any more
 		return
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		s.remember(t.rel, t.memo, held)
-		s.config.Log.Warn("a file that was stored cannot be removed from the inbox", "error", cause(err))
+		s.remain(t.rel, "it is stored, and may not be removed", err)
 		return
 	}
 	s.waiting(-1, -t.memo.size)
@@ -280,9 +279,16 @@ func (s *sweep) away(rel string, r ingest.Result, size int64) (moved bool) {
 	case durable.IsFull(err):
 		s.halt(err)
 	default:
-		s.config.Log.Warn("a refused file cannot be moved to the quarantine", "error", cause(err))
+		s.remain(rel, "it is refused, and may not be moved to the quarantine", err)
 	}
 	return false
+}
+
+// remain leaves something where it is because its folder does not yield it.
+func (s *sweep) remain(rel, what string, err error) {
+	why := stuckWords(what, err)
+	s.fix(rel, why)
+	s.stays(why)
 }
 
 // report counts an answer and passes it on.

@@ -183,7 +183,7 @@ func yields(from *os.Root, dir string) bool {
 // odd notes that something could not be looked at. Names are not said: they may be patients'.
 func (s *sweep) odd(rel string, err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
-		s.stays(stuckWords("it cannot be read", err))
+		s.stays(stuckWords("cannot be read", err))
 		s.config.Log.Debug("something in the inbox cannot be looked at", "name_length", len(rel), "error", cause(err))
 	}
 }
@@ -312,7 +312,7 @@ func (s *sweep) unreadable(rel string, m memo, err error) {
 	switch wait := s.pace.wait(m, s.now(), false); {
 	case errors.Is(err, fs.ErrNotExist):
 	case !errors.Is(err, fs.ErrPermission):
-		s.remain(rel, "it cannot be read", err)
+		s.remain(rel, "cannot be read", err)
 	case wait > 0:
 		s.later(wait)
 	default:

@@ -259,7 +259,7 @@ func (s *sweep) remove(t *taken) {
 		return
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		s.remain(t.rel, "it is stored, and may not be removed", err)
+		s.remain(t.rel, "stored, and may not be removed", err)
 		return
 	}
 	s.waiting(-1, -t.memo.size)
@@ -279,7 +279,7 @@ func (s *sweep) away(rel string, r ingest.Result, size int64) (moved bool) {
 	case durable.IsFull(err):
 		s.halt(err)
 	default:
-		s.remain(rel, "it is refused, and may not be moved to the quarantine", err)
+		s.remain(rel, "refused, and may not be moved to the quarantine", err)
 	}
 	return false
 }

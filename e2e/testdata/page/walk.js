@@ -198,6 +198,41 @@ const steps = {
     await page.evaluate(() => { window.opened = true; });
   },
 
+  // crowd holds that a page of many sites can be read, in both widths: every name in the drawing is wholly seen, and alone where it is; no word is broken. What is down is drawn as
+  // so many links.
+  async crowd({ state, trouble, down }) {
+    await until(`it says ${state}, in trouble: ${trouble}`, ([state, trouble]) => document.body.dataset.state === state && document.body.dataset.trouble === trouble
+      && document.getElementById('word').textContent === state && document.title.startsWith(trouble === 'bad' ? `✕ ${state}` : `${state} · `), [state, trouble]);
+    for (const size of [narrow, wide]) {
+      await page.setViewportSize(size);
+      await until(`${down} links are down`, (n) => document.querySelectorAll('#map .way').length === 190 && document.querySelectorAll('#map .way.down').length === n, down);
+      const faults = await page.evaluate(() => {
+        const frame = document.querySelector('#map svg').getBoundingClientRect(), names = [...document.querySelectorAll('#map .name')];
+        const boxes = names.map((e) => e.getBoundingClientRect()), texts = names.map((e) => e.textContent);
+        const out = texts.filter((text, i) => boxes[i].left < frame.left || boxes[i].right > frame.right || boxes[i].top < frame.top || boxes[i].bottom > frame.bottom).map((text) => `${text} is cut off`);
+        boxes.forEach((a, i) => boxes.slice(i + 1).forEach((b, j) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom && out.push(`${texts[i]} and ${texts[i + 1 + j]} lie on each other`)));
+        if (new Set(texts).size < texts.length) out.push(`names are alike: ${texts}`);
+        for (const e of document.querySelectorAll('#sites .state, #events time')) {
+          for (const part of [...e.childNodes].filter((n) => n.nodeType === Node.TEXT_NODE)) {
+            for (const word of part.textContent.matchAll(/[\w:]+/g)) {
+              const range = document.createRange();
+              range.setStart(part, word.index);
+              range.setEnd(part, word.index + word[0].length);
+              if (range.getClientRects().length > 1) out.push(`${word[0]} is broken`);
+            }
+          }
+        }
+        return out;
+      });
+      if (faults.length) throw new Error(`at ${size.width} pixels: ${faults.join('; ')}`);
+    }
+  },
+
+  // leaves goes away from the page, before its agent does.
+  async leaves() {
+    await page.goto('about:blank');
+  },
+
   // leave signs out.
   async leave() {
     await pressTo('Tab', '#leave');
@@ -274,7 +309,7 @@ async function main() {
   context.setDefaultTimeout(patience);
   try {
     page = context.pages()[0] || await context.newPage();
-    page.on('request', (r) => { if (new URL(r.url()).origin !== origin) foreign.push(r.url()); });
+    page.on('request', (r) => { if (r.url() !== 'about:blank' && new URL(r.url()).origin !== origin) foreign.push(r.url()); });
     page.on('console', (m) => { if (['error', 'warning'].includes(m.type())) said.push(m.text()); });
     page.on('pageerror', (e) => said.push(e.message));
     for await (const line of readline.createInterface({ input: process.stdin })) {

@@ -80,7 +80,7 @@ function heard(status) {
   put(get('counts'), counts(status.studies));
   put(get('flow'), flow());
   put(get('disk'), disk(status));
-  put(get('alarms'), alarms(status));
+  put(get('alarms'), alarms(troubles(status)));
   say(get('version'), status.version);
   if (changed) {
     studies.refresh();
@@ -99,6 +99,8 @@ function site(name) {
 function hero() {
   const lost = document.body.dataset.contact === 'lost';
   const word = lost ? 'no contact' : now.agent === 'running' ? now.state : now.agent;
+  const trouble = !lost && troubles(now).some(([kind]) => kind === 'bad');
+  document.body.dataset.trouble = trouble ? 'bad' : 'none';
   document.body.dataset.sites = now.sites.length === 1 ? 'one' : 'several';
   document.body.dataset.state = lost ? 'none' : now.agent === 'running' ? now.state : 'none';
   say(get('word'), word);
@@ -108,7 +110,7 @@ function hero() {
   put(get('glance'), lost || now.agent !== 'running' ? [] : glance(now.studies));
   say(get('cluster'), now.cluster);
   say(get('site'), `seen from ${now.site}`);
-  document.title = `${word} · ${now.site}`;
+  document.title = `${trouble ? '✕ ' : ''}${word} · ${now.site}`;
   get('icon').href = `/page/icon-${document.body.dataset.state}.svg`;
 }
 
@@ -159,7 +161,7 @@ function noneYet() {
 }
 
 function counts(n) {
-  const apart = n.provisional > 0 && h('p', { class: 'warn' }, `Of ${count(n.provisional)} readers are shown what was made apart while the cluster was split. It is marked.`);
+  const apart = n.provisional > 0 && h('p', { class: 'warn' }, `${n.provisional === 1 ? 'One study is' : `${count(n.provisional)} studies are`} shown provisionally, made while the cluster was split. Each answer says so.`);
   const order = ['settled', 'published', 'syncing', 'held', 'incomplete', 'conflict'];
   return [h('p', { class: 'total' }, h('b', {}, count(n.total)), n.total === 1 ? ' study' : ' studies'),
     h('div', { class: 'share', 'aria-hidden': 'true' }, order.filter((k) => n[k] > 0).map((k) => { const part = h('i', { class: k }); part.style.flexGrow = n[k]; return part; })),
@@ -200,18 +202,25 @@ function disk(status) {
       s('rect', { class: 'used', width: used * 100, height: 10 }), line('low', d.watermark), line('floor', d.floor)),
     d.reason && h('p', { class: `state ${state}` }, d.reason),
     h('p', {}, h('b', { class: 'figure' }, count(inbox.waiting)), inbox.waiting === 1 ? ' file waits' : ' files wait', ' in the inbox', inbox.paused && h('span', { class: 'state bad' }, ` — nothing is taken: ${inbox.paused}`)),
+    inbox.stuck > 0 && h('p', { class: 'state warn' }, `${count(inbox.stuck)} stuck there: ${inbox.stuck_why}`),
+    inbox.left_alone > 0 && h('p', { class: 'quiet' }, `${count(inbox.left_alone)} left alone there: by name not finished (.NAME, NAME.part, NAME.tmp).`),
     h('p', { class: 'quiet' }, `Since the start: ${taken.map(([n, w]) => `${count(n)} ${w}`).join(', ')}.`)];
 }
 
-// alarms are what somebody has to do something about.
-function alarms(status) {
+// troubles are what somebody has to do something about, each with how bad it is: those of this site first.
+function troubles(status) {
   const all = [];
   if (status.watch.unreachable) all.push(['bad', `The tree is not there: ${status.watch.unreachable}`]);
   if (status.inbox.paused) all.push(['bad', `Nothing is taken from the inbox: ${status.inbox.paused}`]);
+  if (status.inbox.stuck) all.push(['warn', `${count(status.inbox.stuck)} stuck in the inbox: ${status.inbox.stuck_why}`]);
   if (status.disk.state !== 'ok' && status.disk.state) all.push([status.disk.state === 'low' ? 'warn' : 'bad', `The disk is ${status.disk.state}${status.disk.reason ? `: ${status.disk.reason}` : ''}`]);
   for (const a of status.alarms ?? []) all.push(['bad', typeof a === 'string' ? a : a.text ?? a.reason ?? JSON.stringify(a)]);
   if (status.studies.conflict) all.push(['warn', `${some(status.studies.conflict, 'study is', 'studies are')} in conflict and ${status.studies.conflict === 1 ? 'waits' : 'wait'} for a human`]);
   if (status.watch.limited) all.push(['warn', status.watch.limited]);
+  return all;
+}
+
+function alarms(all) {
   return all.map(([kind, text]) => h('p', { class: `alarm ${kind}` }, h('i', { 'aria-hidden': 'true' }, kind === 'bad' ? '✕' : '▲'), ' ', text.replace(/^[a-z](?=[a-z]* )/, (letter) => letter.toUpperCase())));
 }
 

@@ -66,7 +66,7 @@ export const quick = (rtt) => `${rtt < 0.00095 ? '<\u202f1' : Math.round(rtt * 1
 
 // lag is what a site has not got of what others have, as far as it is known here.
 function lag(site, unknown) {
-  const said = (tone, sign, ...words) => h('span', { class: `state ${tone}` }, h('i', { 'aria-hidden': 'true' }, sign), ' ', words);
+  const said = (tone, sign, ...words) => h('span', { class: `state ${tone}` }, h('i', { 'aria-hidden': 'true' }, sign), '\u00a0', words);
   const much = () => [some(site.lag.studies, 'study', 'studies'), site.lag.bytes > 0 && `, ${bytes(site.lag.bytes)}`, site.lag.seconds >= 1 && `, for ${lasting(site.lag.seconds)}`];
   if (site.self) return site.lag.studies ? said('warn', '▲', much()) : ''; // what others have now that are not reached nobody here knows
   if (unknown) return said('warn', '?', site.lag.studies ? ['at least ', much()] : 'not known');
@@ -87,7 +87,7 @@ export function table(sites, links, open) {
       return h('tr', {},
         h('th', { scope: 'row' }, h('button', { class: 'plain', 'data-key': `site-${x.name}`, onclick: () => open(x.name) }, x.name)),
         cell('Role', x.self ? `${x.role}, this site` : x.role),
-        cell('State', h('span', { class: `state ${bad}` }, h('i', { 'aria-hidden': 'true' }, { up: '✓', down: '✕' }[x.up] ?? '–'), ' ', x.words), x.mark && [' ', h('span', { class: 'state warn' }, h('i', { 'aria-hidden': 'true' }, '▲'), ' marked')]),
+        cell('State', h('span', { class: `state ${bad}` }, h('i', { 'aria-hidden': 'true' }, { up: '✓', down: '✕' }[x.up] ?? '–'), '\u00a0', x.words), x.mark && [' ', h('span', { class: 'state warn' }, h('i', { 'aria-hidden': 'true' }, '▲'), '\u00a0marked')]),
         cell('Lacks', lag(x, unknown)),
         cell('Heard', x.self ? '' : x.last_seen_s > 0 ? (x.last_seen_s < 5 ? 'now' : `${lasting(x.last_seen_s)} ago`) : 'never'),
         cell('Link', x.self || !link?.connections || link.ab !== 'up' || link.ba !== 'up' ? '' : `${quick(link.rtt)}${link.loss >= 0.001 ? `, ${(link.loss * 100).toFixed(1)}\u202f% lost` : ''}`));

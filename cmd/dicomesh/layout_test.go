@@ -42,9 +42,10 @@ func TestStatusLines(t *testing.T) {
 	mark := &admin.Mark{Times: 12, Seconds: 90, Until: time.Unix(1_800_000_000, 0), Reason: longReason}
 	out := shown(t, func(to *terminal) {
 		err := printStatus(to, admin.Status{Site: longName, Cluster: strings.Repeat("c", 63), State: "partial", Reason: longReason, Agent: "stopping",
-			Studies: admin.Studies{Total: 600_000, Settled: 100_000, Published: 100_000, Syncing: 100_000, Held: 1, Conflict: 2, Incomplete: 3, Provisional: 99_999},
-			Inbox:   admin.Inbox{Waiting: 100_000, LeftAlone: 100_000, Stuck: 100_000, StuckWhy: "stored, and may not be removed: permission denied. Give what is in the inbox to the user that the agent runs as (chown -R), or let that user read and write there", Stored: 100_000, Duplicate: 100_000, Conflict: 7, Refused: 8, Paused: "the disk is full; what is in the inbox stays there"},
-			Disk:    admin.Disk{State: "full", Free: 1 << 30, Size: 1 << 40, Reason: "less than disk.floor (1 GiB) is free: nothing new is taken"}, HTTP: "127.0.0.1:8730",
+			Studies:     admin.Studies{Total: 600_000, Settled: 100_000, Published: 100_000, Syncing: 100_000, Held: 1, Conflict: 2, Incomplete: 3, Provisional: 99_999},
+			Certificate: "the certificate of the HTTP port ends on 2026-01-31: renew the files that http.tls names; they are read again by themselves",
+			Inbox:       admin.Inbox{Waiting: 100_000, LeftAlone: 100_000, Stuck: 100_000, StuckWhy: "stored, and may not be removed: permission denied. Give what is in the inbox to the user that the agent runs as (chown -R), or let that user read and write there", Stored: 100_000, Duplicate: 100_000, Conflict: 7, Refused: 8, Paused: "the disk is full; what is in the inbox stays there"},
+			Disk:        admin.Disk{State: "full", Free: 1 << 30, Size: 1 << 40, Reason: "less than disk.floor (1 GiB) is free: nothing new is taken"}, HTTP: "127.0.0.1:8730",
 			Combining: admin.Combining{On: true, Reason: strings.Repeat("a reason and ", 9)}, Watch: admin.Watch{Unreachable: longReason, Limited: longReason},
 			Alarms:  []admin.Alarm{{Site: longName, Reason: "a second machine (key 0123456789abcdef) claims the name of key 0123456789abcdef: remove one of them"}},
 			Removed: []string{longName, strings.Repeat("r", 63)},

@@ -59,6 +59,7 @@ func printStatus(t *terminal, s admin.Status) error {
 		{"agent", unless(s.Agent, admin.Running)}, {"reason", s.Reason}, {"cluster", s.Cluster}, {"tree", s.Watch.Unreachable}, {"studies", studyWords(s.Studies)}, {"inbox", inboxWords(s.Inbox)},
 		{"lists", combinedWords(s.Combining)},
 		{"disk", diskWords(s.Disk)}, {"files", rescanWords(s.Watch)}, {"watching", s.Watch.Limited}, {"page", s.Page},
+		{"port", s.Certificate},
 	} {
 		fmt.Fprint(t.out, field(line.name, line.text, columns))
 	}

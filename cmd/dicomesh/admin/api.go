@@ -58,6 +58,7 @@ type Status struct {
 	Incarnation string    `json:"incarnation,omitempty"` // of the index: what was said under another one is void
 	HTTP        string    `json:"http"`                  // address of the port for people
 	Page        string    `json:"page"`                  // URL of the status page
+	Certificate string    `json:"certificate,omitempty"` // why that of the port for people has to be seen to
 	Inbox       Inbox     `json:"inbox"`
 	Watch       Watch     `json:"watch"`
 	Work        Work      `json:"work"`

@@ -365,6 +365,23 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// TestForms holds that files in forms in which authorities give them out are refused with what turns them into such that can be used.
+func TestForms(t *testing.T) {
+	ca := newAuthority(t)
+	cert, _ := ca.issue("server", time.Now().Add(time.Hour))
+	for name, text := range map[string][]byte{"server.der": cert.Raw, "locked.pem": []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n")} {
+		if err := os.WriteFile(ca.file(name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, form := range []struct{ certificate, key, says string }{{"server.der", "server-key.pem", "openssl x509 -inform der"}, {"server.pem", "locked.pem", "openssl pkey -in"},
+		{"authority.pem", "server-key.pem", "private key does not match"}} {
+		if _, err := OpenKeyPair(ca.file(form.certificate), ca.file(form.key), ""); !errors.Is(err, ErrFiles) || !strings.Contains(err.Error(), form.says) {
+			t.Errorf("%s with %s: %v", form.certificate, form.key, err)
+		}
+	}
+}
+
 // TestRenewal holds that a renewed certificate is used at once, and that one that cannot be read leaves the old one in use.
 func TestRenewal(t *testing.T) {
 	ca := newAuthority(t)
@@ -389,6 +406,15 @@ func TestRenewal(t *testing.T) {
 	ca.issue("server", second)
 	if !pair.Until().Equal(second) {
 		t.Errorf("after the renewal it ends at %v", pair.Until())
+	}
+	for after, says := range map[time.Duration]string{-24 * time.Hour: "see which of both is wrong", time.Hour: "ends on", 3 * time.Hour: "ended on"} {
+		if got := pair.Ending(time.Now().Add(after)); !strings.Contains(got, says) {
+			t.Errorf("%v from now: %q", after, got)
+		}
+	}
+	ca.issue("server", time.Now().Add(30*24*time.Hour))
+	if got := pair.Ending(time.Now()); got != "" || (*KeyPair)(nil).Ending(time.Now()) != "" {
+		t.Errorf("with a month left: %q", got)
 	}
 	if _, err := OpenKeyPair(ca.file("server.pem"), ca.file("server-key.pem"), ca.file("server-key.pem")); err == nil || !strings.Contains(err.Error(), "no certificate in PEM form") {
 		t.Errorf("a key as authority: %v", err)

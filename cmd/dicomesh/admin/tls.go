@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -36,7 +37,7 @@ var ErrFiles = errors.New("the TLS files cannot be used")
 func OpenKeyPair(certificate, key, clients string) (*KeyPair, error) {
 	c := &KeyPair{certificate: certificate, key: key}
 	if _, err := c.current(); err != nil {
-		return nil, fmt.Errorf("%w: certificate and key: %w", ErrFiles, err)
+		return nil, fmt.Errorf("%w: certificate and key: %w", ErrFiles, explained(err, certificate, key))
 	}
 	if clients == "" {
 		return c, nil
@@ -50,6 +51,18 @@ func OpenKeyPair(certificate, key, clients string) (*KeyPair, error) {
 		return nil, fmt.Errorf("%w: clients: %s has no certificate in PEM form", ErrFiles, clients)
 	}
 	return c, nil
+}
+
+// explained says of files in forms that authorities give out, and that cannot be used as they are, how to turn them into such that can.
+func explained(err error, certificate, key string) error {
+	text, _ := os.ReadFile(key) // where it cannot be read err says so
+	if bytes.Contains(text, []byte("ENCRYPTED")) {
+		return fmt.Errorf("%s is locked with a passphrase, and nobody is there to type it: openssl pkey -in %s -out NEW, readable by the agent's user alone", key, key)
+	}
+	if text, _ = os.ReadFile(certificate); bytes.HasPrefix(text, []byte{0x30, 0x82}) {
+		return fmt.Errorf("%s is in DER form, or PKCS #12: openssl x509 -inform der -in %s -out NEW, or openssl pkcs12 -nodes -in %s -out NEW", certificate, certificate, certificate)
+	}
+	return err
 }
 
 // current is what the files hold now. One that cannot be read, as in the middle of a renewal, leaves the one of before in use.
@@ -82,6 +95,28 @@ func (c *KeyPair) Until() time.Time {
 		return time.Time{}
 	}
 	return now.Leaf.NotAfter
+}
+
+// Ending says of a certificate that it ends within a week, has ended, or, by this machine's clock, has not begun; "" of one that is well, or none.
+func (c *KeyPair) Ending(now time.Time) string {
+	const soon = 7 * 24 * time.Hour
+	if c == nil {
+		return ""
+	}
+	pair, err := c.current()
+	if err != nil || pair.Leaf == nil {
+		return ""
+	}
+	const renew = ": renew the files that http.tls names; they are read again by themselves"
+	switch leaf := pair.Leaf; {
+	case now.Before(leaf.NotBefore):
+		return fmt.Sprintf("the certificate of the HTTP port begins on %s, and this machine's clock says %s: see which of both is wrong", leaf.NotBefore.Format(time.DateOnly), now.Format(time.DateOnly))
+	case now.After(leaf.NotAfter):
+		return "the certificate of the HTTP port ended on " + leaf.NotAfter.Format(time.DateOnly) + renew
+	case now.Add(soon).After(leaf.NotAfter):
+		return "the certificate of the HTTP port ends on " + leaf.NotAfter.Format(time.DateOnly) + renew
+	}
+	return ""
 }
 
 // config is how the port speaks TLS.

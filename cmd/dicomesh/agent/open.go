@@ -75,7 +75,8 @@ type site struct {
 	inbox   Inbox
 	room    *room
 	doors   Doors
-	address string // of the HTTP port
+	address string         // of the HTTP port
+	tls     *admin.KeyPair // of the HTTP port; nil: it speaks in clear
 
 	wide, own wide // studies to look at in full; studies in which this site has just stored something
 
@@ -317,6 +318,7 @@ func (s *site) doorsConfig(ctx context.Context) (c admin.Config, err error) {
 		if entry.TLS, err = admin.OpenKeyPair(http.TLS.Certificate, http.TLS.Key, http.TLS.Clients); err != nil {
 			return c, err
 		}
+		s.tls = entry.TLS
 	}
 	state, err := durable.OpenPrivate(s.config.Paths.State)
 	if err != nil {

@@ -25,7 +25,7 @@ func (s *site) Status() admin.Status {
 		Studies: admin.Studies{Total: t.Total, Settled: t.Settled, Published: t.Published, Syncing: t.Syncing, Held: t.Held, Conflict: t.Conflict, Incomplete: t.Incomplete,
 			Provisional: s.aside.count()},
 		Disk:  *s.room.now.Load(),
-		Agent: s.phaseNow(loop.Ready), Started: s.started, Version: s.config.Version, Incarnation: s.index.Incarnation, HTTP: s.address, Page: s.page(),
+		Agent: s.phaseNow(loop.Ready), Started: s.started, Version: s.config.Version, Incarnation: s.index.Incarnation, HTTP: s.address, Page: s.page(), Certificate: s.tls.Ending(s.config.Machine.Wall()),
 		Inbox: s.inboxStatus(), Watch: s.watchStatus(), Combining: s.combining(), Removed: s.removed(),
 		Work: admin.Work{Rounds: loop.Made, Written: loop.Wrote, Failures: loop.Failures, Faults: s.faults.Load(), Busy: loop.Looking + loop.Rounds},
 	}

@@ -212,6 +212,7 @@ function troubles(status) {
   const all = [];
   if (status.watch.unreachable) all.push(['bad', `The tree is not there: ${status.watch.unreachable}`]);
   if (status.inbox.paused) all.push(['bad', `Nothing is taken from the inbox: ${status.inbox.paused}`]);
+  if (status.certificate) all.push(['warn', status.certificate]);
   if (status.inbox.stuck) all.push(['warn', `${count(status.inbox.stuck)} stuck in the inbox: ${status.inbox.stuck_why}`]);
   if (status.disk.state !== 'ok' && status.disk.state) all.push([status.disk.state === 'low' ? 'warn' : 'bad', `The disk is ${status.disk.state}${status.disk.reason ? `: ${status.disk.reason}` : ''}`]);
   for (const a of status.alarms ?? []) all.push(['bad', typeof a === 'string' ? a : a.text ?? a.reason ?? JSON.stringify(a)]);

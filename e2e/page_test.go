@@ -40,6 +40,7 @@ func TestPage(t *testing.T) {
 	b.search(studies)
 	b.step("visit", look{"site": "centre", "says": "It holds the same of every study", "look": "open-site"})
 
+	b.step("scrolls", look{})
 	c.sites["standby"].drop(folders[2])
 	third := hospital.rows(3, studies...)[0]
 	b.step("listed", look{"study": third.Study, "state": "settled"})

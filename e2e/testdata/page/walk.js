@@ -84,10 +84,22 @@ const steps = {
     await until(`of ${site} it says ${says}`, ([site, says]) => [...document.querySelectorAll('#sites tbody tr')].some((row) => row.querySelector('th').textContent === site && row.innerText.includes(says)), [site, says]);
   },
 
+  // scrolls reads on below among the events, in so little room that there is a below, and goes elsewhere.
+  async scrolls() {
+    await until('the events can be scrolled', () => {
+      const events = document.getElementById('events');
+      Object.assign(events.style, { flex: 'none', height: '3rem' });
+      events.scrollTop = 30;
+      return events.scrollTop > 0;
+    });
+    await page.evaluate(() => document.activeElement.blur());
+  },
+
   // event waits for what happened.
   async event({ kind, study }) {
     await until(`it tells ${kind} of ${study}`, ([kind, name]) => [...document.querySelectorAll(`#events li.${kind}`)].some((e) => e.querySelector('button')?.textContent === name), [kind, study]);
     await until('the newest events are in sight', () => document.getElementById('events').scrollTop === 0);
+    await page.evaluate(() => Object.assign(document.getElementById('events').style, { flex: '', height: '' })); // as it was before scrolls
   },
 
   // skips goes by the link for those who have no mouse past everything to the studies.

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 }
 
 // atOnce is how many tests run at a time at least: most of the time they wait for sites that wait themselves.
-const atOnce = 4
+const atOnce = 6
 
 // binDir is where TestMain puts the binary: the folder that scripts have first in their PATH.
 func binDir() string { return filepath.Join(os.TempDir(), fmt.Sprintf("dicomesh-e2e-%d", os.Getpid())) }

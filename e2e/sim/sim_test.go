@@ -38,7 +38,7 @@ func TestPure(t *testing.T) {
 		t.Log(words(seen))
 		return
 	}
-	base, seeds := *baseFlag, raced.Pick(t, 200, 6)
+	base, seeds := *baseFlag, raced.Pick(t, 140, 6)
 	if base == 0 {
 		base = Base(t, 1e12)
 	}

@@ -15,6 +15,7 @@ type listIndex struct {
 	deleted  map[Hash]bool     // hashes of its records of type deleted
 	emptied  map[UID]bool      // SOPs of which a record removes whatever the list supersedes
 	extracts map[Hash]bool     // that stand in the list itself
+	standing map[Hash]bool     // those that prove it, as far as that is possible (Stands); nil: nobody has asked
 }
 
 func newListIndex(f *File) *listIndex {
@@ -118,6 +119,22 @@ func (l *listIndex) corrects(e Object) bool {
 		return slices.Contains(own.Replace, d.Hash) &&
 			!slices.ContainsFunc(d.Replace, func(h Hash) bool { return !slices.Contains(own.Replace, h) })
 	})
+}
+
+// has reports whether a file that is not in bulkdata is an extract that stands in the list itself, and proves that it is that one. To prove it costs a hash of each extract, so that is done
+// for lists alone whose bulkdata is lost.
+func (l *listIndex) has(r Ref) bool {
+	if r.Ext != ".json.gz" || !l.extracts[r.Hash()] {
+		return false
+	}
+	if l.standing == nil {
+		l.standing = make(map[Hash]bool, len(l.extracts))
+		for _, o := range l.file.extracts {
+			h := o.dedup().Hash
+			l.standing[h] = l.standing[h] || Stands(o, h)
+		}
+	}
+	return l.standing[r.Hash()]
 }
 
 // evidence is what all committed lists together account for.

@@ -149,18 +149,16 @@ func (s *shared) object(h Hash) *sharedObject {
 	return found
 }
 
-// find looks first for an object that provably has that hash, whoever wrote it down: nobody can put another in its place. Where nothing can be
-// proved, bulkdata counts before what lists say, and of several the one with the least text.
+// find looks first for an object that provably has that hash, whoever wrote it down: nobody can put another in its place. Where a hash cannot be
+// proved, bulkdata counts before what lists say, and of several the one with the least text. What a list has under a hash that could be proved, and is not, is not the object (Stands).
 func (s *shared) find(h Hash) (Object, bool) {
 	var doubtful Object
 	for _, o := range leastFirst(s.inline[h]) {
-		switch Verify(o) {
-		case Right:
+		switch {
+		case Verify(o) == Right:
 			return o, true
-		case CannotTell:
-			if doubtful == nil {
-				doubtful = o
-			}
+		case doubtful == nil && Stands(o, h):
+			doubtful = o
 		}
 	}
 	if o, err := s.bulk.Object(h); err == nil && Verify(o) != Corrupt {

@@ -131,7 +131,7 @@ func (s *State) missingIn() func(l *listIndex, r *Record) bool {
 			refs = s.shared.missing(r)
 			missing[r.id] = refs
 		}
-		return slices.ContainsFunc(refs, func(ref Ref) bool { return !l.extracts[ref.Hash()] })
+		return slices.ContainsFunc(refs, func(ref Ref) bool { return !l.has(ref) })
 	}
 }
 

@@ -45,6 +45,20 @@ func Verify(o Object) Answer {
 	return CannotTell
 }
 
+// Stands reports whether an object may be read where a hash is referred to. One of 64 digits says what it is of: it has to be dicomesh's hash of the object, or today's static-wado's, and what proves
+// neither stands for nothing, whatever version it says that it is of, or none: else anybody could put another patient into instances that name an extract which is not here. Shorter ones, as static-wado
+// gave once, prove nothing, and no object of dicomesh's names one.
+func Stands(o Object, h Hash) bool {
+	d := o.dedup()
+	switch Verify(o) {
+	case Right:
+		return d.Hash == h
+	case Corrupt:
+		return false
+	}
+	return len(h.text) != 2*sha256.Size && (d.Version == "" || d.Hash == h)
+}
+
 // verifyOwn checks what a version of this format wrote. Later versions may hash otherwise.
 func verifyOwn(o Object, d Dedup) Answer {
 	if d.Version != Version {

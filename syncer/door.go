@@ -267,22 +267,20 @@ func selfNamed(ref dedup.Ref) bool {
 // ownExt reports whether dicomesh alone writes files with that extension under names of 64 digits: today's static-wado writes without extension, or .gz.
 func ownExt(ext string) bool { return ext != "" && ext != ".gz" && ext != ".json" }
 
-// checkObject checks a file that is one object. A name of 64 digits is a hash that can be held against it: dicomesh's, or that of today's static-wado. What proves neither is not taken, whatever version
-// it says that it is of, or none: with it a member that lies would put another patient's name into the instances of dicomesh's own writing, at a site that does not have the extract yet, and no
-// other site would differ. Names of 40 digits, as static-wado gave once, prove nothing; no object of dicomesh's names one.
+// checkObject checks a file that is one object: what may not stand for its name (dedup.Stands) is not taken. With it a member that lies would put another patient's name into the instances of
+// dicomesh's own writing, at a site that does not have the extract yet, and no other site would differ.
 func checkObject(ref dedup.Ref, text []byte) ([]dedup.Ref, error) {
 	o, err := dedup.ParseObject(text)
 	if err != nil {
 		return nil, fault("an object that cannot be read: %w", err)
 	}
-	_, d := dedup.Split(o)
-	switch answer := dedup.Verify(o); {
-	case answer == dedup.Corrupt, answer == dedup.Right && d.Hash != ref.Hash(), d.Version != "" && d.Hash != ref.Hash():
-		return nil, fault("an object that does not have its name")
-	case answer != dedup.Right && len(ref.Name) == 2*sha256.Size:
+	switch {
+	case dedup.Stands(o, ref.Hash()):
+		return dedup.References(o), nil
+	case dedup.Verify(o) == dedup.CannotTell && len(ref.Name) == 2*sha256.Size:
 		return nil, fault("an object under a name that nothing proves")
 	}
-	return dedup.References(o), nil
+	return nil, fault("an object that does not have its name")
 }
 
 // summer checks a large file while it comes in: one that is not compressed, so that its bytes are its content.

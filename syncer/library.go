@@ -359,7 +359,7 @@ func (l *Library) shelf(ctx context.Context, uid dedup.UID) (*shelf, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case e.Lost:
+		case e.Lost, e.Damaged:
 		case e.Ref.Class == dedup.Bulkdata:
 			s.bulk[e.Ref] = e
 		default:

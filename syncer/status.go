@@ -112,6 +112,26 @@ func (s *Syncer) Report(site string, mine wire.StudyState) (Report, bool) {
 	return r, true
 }
 
+// Exhausted reports whether a site has nothing to give of a study in which something is wanting or damaged here, that is known of it: this site has asked it for all that it offers since it holds
+// what mine says, and that did not mend it. False also where nobody can tell.
+func (s *Syncer) Exhausted(site string, mine wire.StudyState) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.core == nil || s.core.mine.Change < mine.Change { // what was found here is still on its way to the core
+		return false
+	}
+	n := s.core.sites[site]
+	if n == nil || !n.up || n.said == nil || n.said.Away {
+		return false
+	}
+	d := s.core.studies[mine.UID]
+	if d == nil || !d.of(site) {
+		return (n.compared || level(*n.said, s.core.mine)) && s.core.explained(n)
+	}
+	a, theirs := d.tried[site], d.theirs[site]
+	return d.pull == nil && (nothing(theirs) || a.through && alike(a.mine, mine) && alike(a.theirs, theirs))
+}
+
 // Difference is a study that another site is known to hold otherwise than this one.
 type Difference struct {
 	Study        dedup.UID

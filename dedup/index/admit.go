@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// read reads the lists and instance files that are entered and were not read since this Keeper knows the study.
-func (l *look) read() error {
+// read reads the lists and instance files that are entered and were not read since this Keeper knows the study. It returns the paths of those that went this moment.
+func (l *look) read() (went []string, err error) {
 	for path, f := range l.heads {
 		if f.read {
 			continue
 		}
 		if err := l.ctx.Err(); err != nil {
-			return err
+			return nil, err
 		}
 		held := dedup.Held{Ref: f.Ref, Path: path}
 		at, _ := l.stamp(path)
@@ -30,7 +30,7 @@ func (l *look) read() error {
 		file := dedup.ParseFile(f.Ref, text)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			// It went this moment; the next Look misses it.
+			went = append(went, path)
 		case err != nil:
 			l.refuse(held, at, "it cannot be read any more: "+reason(err))
 		case file.ID.Digest != f.Content && l.variant(f.Ref, file.ID.Digest):
@@ -39,9 +39,10 @@ func (l *look) read() error {
 			l.refuse(held, at, "its content is not what it was when it was entered")
 		default:
 			f.file, f.read = file.Slim(), true
+			l.mended(f)
 		}
 	}
-	return nil
+	return went, nil
 }
 
 // variant reports whether a name has a variant with that content: then any of them may stand at its canonical path, whichever was seen there first. It need not be entered yet; its

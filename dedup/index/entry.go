@@ -25,6 +25,9 @@ type Entry struct {
 	Content dedup.Digest // of the content: equal to Stored for a file that is not compressed
 	// Lost says that the file is not there any more, and that nothing which is there makes up for it: it was not collected, it is missed (package comment).
 	Lost bool
+	// Damaged says that the file is there and is not what was entered: it counts for nothing, and is nothing that could be given to anybody. Spare says of such a list that
+	// the others accounted for it as long as it was right: nothing is lost with it.
+	Damaged, Spare bool
 }
 
 // change is an entry that came, or the path of one that went.
@@ -73,6 +76,9 @@ const (
 	flagPacked = 2 // content is not what is stored
 	flagRef    = 4 // the Ref is not what the key says
 	flagLost   = 8
+
+	flagDamaged = 16
+	flagSpare   = 32
 )
 
 // chunkWriter puts entries into a chunk.
@@ -121,6 +127,12 @@ func (w *chunkWriter) appendFacts(out []byte, c change, k string) []byte {
 	}
 	if c.Lost {
 		flags |= flagLost
+	}
+	if c.Damaged {
+		flags |= flagDamaged
+	}
+	if c.Spare {
+		flags |= flagSpare
 	}
 	out = append(out, flags)
 	out = binary.AppendUvarint(out, uint64(c.Disk))
@@ -234,7 +246,7 @@ func (r *chunkReader) next() (c change, ok bool) {
 		c.gone = true
 		return c, true
 	}
-	c.Lost = flags[0]&flagLost != 0
+	c.Lost, c.Damaged, c.Spare = flags[0]&flagLost != 0, flags[0]&flagDamaged != 0, flags[0]&flagSpare != 0
 	c.Disk = r.number()
 	c.Content = r.digest()
 	c.Size, c.Stored = c.Disk, c.Content

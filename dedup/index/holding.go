@@ -28,10 +28,13 @@ type Holding struct {
 	Facts
 
 	// What is wrong or wanting: how many, and of each the first Shown, in order.
-	MissingCount  int
-	Missing       []dedup.Ref // bulkdata that live records need and that is not here, or not right
-	CorruptCount  int
-	Corrupt       []Trouble // files that are there and do not count: not what they should be, or maybe not finished
+	MissingCount int
+	Missing      []dedup.Ref // bulkdata that live records need and that is not here, or not right
+	CorruptCount int
+	Corrupt      []Trouble // files that are there and do not count: not what they should be, or maybe not finished
+	// Spare are those of Corrupt, at most Shown, that are lists which others accounted for as long as they were right. Nothing is lost with one of them, and only a site that has it can
+	// bring it back: where none has, it may be moved out of the study, which is not complete until then.
+	Spare         []Trouble
 	VanishedCount int
 	Vanished      []Trouble // files that were entered and are gone, and nothing that is here accounts for them: an alarm, never a deletion
 	StrayCount    int

@@ -40,8 +40,8 @@ const (
 // Keeper says what a site holds of a study, and keeps the index true to it. Its methods may be called from several goroutines; those about one study wait for
 // each other.
 //
-// It is a reader of the tree: it moves, changes and removes nothing there. A damaged file stays where it is, does not count, and makes way when somebody
-// comes with the right content (ingest.Taken); moving it before would only make of a study that is known to lack something one that looks whole. And absence is never a
+// It is a reader of the tree: it moves, changes and removes nothing there. A damaged file stays where it is, does not count (Entry.Damaged), and makes way when somebody
+// comes with the right content (ingest.Taken); moving it before would only make of a study that is known to lack something one that looks whole, unless nothing is lost with it (Holding.Spare). And absence is never a
 // deletion: a list or an instance file that was entered and is gone is either accounted for by the lists that are here, then it was collected, or it is lost, and the
 // index goes on missing it until it is back (Entry.Lost).
 type Keeper struct {

@@ -155,15 +155,11 @@ func (l *look) judge(fresh []dedup.Held, vanished []string) error {
 	if len(missed) > 0 && len(l.heads) == 0 && !l.mounted() {
 		return ErrAbsent
 	}
-	if err := l.read(); err != nil {
+	went, err := l.read()
+	if err != nil {
 		return err
 	}
-	if len(missed) > 0 && l.has {
-		if before := l.resolve(); dedup.LeafDigest(before.Leaves) == l.row.Leaf && l.err == nil {
-			l.collected(missed) // the study is what it was: nothing of them was a leaf
-			missed = nil
-		}
-	}
+	missed = l.needed(append(missed, l.take(went)...))
 	for _, h := range fresh {
 		if err := l.ctx.Err(); err != nil {
 			return err
@@ -231,6 +227,7 @@ func (l *look) enter() (Holding, error) {
 	h.Facts.Files, h.Bytes = l.files, l.bytes
 	h.MissingCount, h.Missing = len(l.missing), slices.Clone(l.missing[:min(len(l.missing), Shown)])
 	l.troubles(&h)
+	h.Spare = l.spare()
 	h.bare = l.row.Others == (dedup.Digest{}) && !l.putsOther()
 	fresh := !l.has && (h.Files > 0 || len(l.lost) > 0)
 	if len(l.put)+len(l.gone) > 0 || fresh || l.has && (h.Leaf != l.row.Leaf || h.Facts != l.row.Facts) {
@@ -266,7 +263,7 @@ func (l *look) save(c Change) (err error) {
 // rescue enters what a look that failed had found right. About what is gone it has no opinion.
 func (l *look) rescue() error {
 	clear(l.gone)
-	maps.DeleteFunc(l.put, func(_ string, e Entry) bool { return e.Lost })
+	maps.DeleteFunc(l.put, func(_ string, e Entry) bool { return e.Lost || e.Damaged })
 	if err := l.record(); err != nil {
 		return err
 	}

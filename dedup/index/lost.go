@@ -26,6 +26,58 @@ func (l *look) take(vanished []string) (missed []*keptFile) {
 	return missed
 }
 
+// needed leaves out of files that are gone those that the study can do without, and marks the files that are there and were found not to be what they were.
+//
+// A study that has without them the leaves that it had with them is what it was: other lists account for them, and did while they could be read. What was known to be damaged before was
+// no part of what the leaves are compared with, and so it proves nothing about it that they are the same.
+func (l *look) needed(missed []*keptFile) (needed []*keptFile) {
+	spoilt := l.spoilt()
+	same := false
+	if len(missed)+len(spoilt) > 0 && l.has {
+		same = dedup.LeafDigest(l.resolve().Leaves) == l.row.Leaf && l.err == nil
+	}
+	for _, f := range missed {
+		if f.Spare || same && !f.Damaged {
+			l.collected([]*keptFile{f})
+		} else {
+			needed = append(needed, f)
+		}
+	}
+	for _, f := range spoilt {
+		f.Damaged, f.Spare = true, same && l.row.Complete && f.Ref.Class == dedup.List
+		l.put[f.Path] = f.Entry
+	}
+	return needed
+}
+
+// spoilt are the lists and instance files that are there, are not what was entered, and are not marked as that.
+func (l *look) spoilt() (found []*keptFile) {
+	for path, f := range l.heads {
+		if _, wrong := l.bad[path]; wrong && !f.read && !f.Damaged {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// mended takes back that a file is damaged.
+func (l *look) mended(f *keptFile) {
+	if f.Damaged {
+		f.Damaged, f.Spare = false, false
+		l.put[f.Path] = f.Entry
+	}
+}
+
+// spare are the damaged lists that others account for.
+func (l *look) spare() (all []Trouble) {
+	for path, b := range l.bad {
+		if f := l.heads[path]; f != nil && f.Spare {
+			all = append(all, b.Trouble)
+		}
+	}
+	return shown(all)
+}
+
 // collected takes files out of the index that are gone and not missed.
 func (l *look) collected(gone []*keptFile) {
 	for _, f := range gone {

@@ -169,6 +169,9 @@ func (a *Archive) arrange(uid dedup.UID, ref dedup.Ref) error {
 	if canonical.Fault != nil { // its own content, sent again, mends it
 		return canonical.Fault
 	}
+	if others, err := a.variants(uid, ref); err != nil || len(others) == 0 { // one that was damaged made way for it
+		return err
+	}
 	if err := a.linkVariant(uid, canonical); err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func (s *site) holding(ctx context.Context, uid dedup.UID) (settle.Holding, erro
 		return settle.Holding{}, err
 	}
 	s.troubles(h)
-	if !h.Complete && h.Retry == 0 && h.CorruptCount+h.VanishedCount > 0 && s.rewrite(ctx, h) {
+	if !h.Complete && h.Retry == 0 && h.CorruptCount+h.VanishedCount > 0 && (s.rewrite(ctx, h) || s.setAside(ctx, h)) {
 		if h, err = look(ctx, uid); err != nil {
 			return settle.Holding{}, err
 		}
@@ -70,6 +70,37 @@ func (s *site) rewrite(ctx context.Context, h index.Holding) bool {
 		s.events.Add(events.Fault, h.Study.String(), fmt.Sprintf("%d instance files that were damaged or gone were written again from a list that has their records", n))
 	}
 	return n > 0
+}
+
+// setAside has damaged lists for which others account moved into quarantine when no other site can bring them back, and reports whether any was. Else the study could never be complete again.
+func (s *site) setAside(ctx context.Context, h index.Holding) bool {
+	if len(h.Spare) == 0 || !s.exhausted(ctx, h.Study) {
+		return false
+	}
+	was := make(map[string]dedup.Digest, len(h.Spare))
+	for _, t := range h.Spare {
+		if e, known, err := s.index.File(ctx, h.Study, t.Path); err == nil && known {
+			was[t.Path] = e.Content
+		}
+	}
+	n, err := ingest.SetAside(s.tree, h.Study, was)
+	if err != nil {
+		s.log.Warn("damaged lists could not be moved into quarantine; it is tried again", "error", err)
+	}
+	if n > 0 {
+		s.own.add(h.Study)
+		s.events.Add(events.Fault, h.Study.String(), fmt.Sprintf("%d damaged lists, for which other lists account and which no other site has, were moved into the tree's quarantine", n))
+	}
+	return n > 0
+}
+
+// exhausted reports whether all other active sites have given what they have of a study.
+func (s *site) exhausted(ctx context.Context, uid dedup.UID) bool {
+	if s.mesh == nil {
+		return true
+	}
+	mine, err := s.library.State(ctx, uid)
+	return err == nil && !slices.ContainsFunc(s.reach.Current().Others, func(name string) bool { return !s.syncer.Exhausted(name, mine) })
 }
 
 // generate does a round for settle.

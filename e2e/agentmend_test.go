@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -46,9 +48,39 @@ func TestAgentMendsFromList(t *testing.T) {
 	s.start()
 	s.event("fault", "damaged or gone were written again from a list")
 	s.settled()
+	s.notices()
 	s.stop()
 	if out, code := dicomesh(t, "verify", "--tree", s.in("tree"), "--deep"); code != 0 {
 		t.Errorf("verify: %s", out)
 	}
 	gives(t, s.in("tree"), sums(t, folder))
+}
+
+// notices puts a link to the very bytes in the place of a frame while the agent runs, and asks for its study: the site says at once what it lacks, which nothing else than the next survey of all files would
+// have told it, and is well again when the frame is back.
+func (s *agentSite) notices() {
+	s.t.Helper()
+	frames, err := filepath.Glob(s.in("tree", "studies", "*", "bulkdata", "*", "*", "*.raw"))
+	if err != nil || len(frames) == 0 {
+		s.t.Fatalf("%d frames, %v", len(frames), err)
+	}
+	for study := range s.studies() {
+		back := linked(s.t, frames[0])
+		ask, err := http.NewRequest(http.MethodGet, "http://"+s.status().HTTP+"/dicomweb/studies/"+study, nil)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		ask.Header.Set("Accept", `multipart/related; type="application/dicom"; transfer-syntax=*`)
+		answer, err := http.DefaultClient.Do(ask)
+		if err == nil {
+			_, err = io.Copy(io.Discard, answer.Body)
+			_ = answer.Body.Close()
+		}
+		if err == nil && answer.StatusCode == http.StatusOK {
+			s.t.Error("files are made through a link")
+		}
+		s.event("vanished", "bulkdata/")
+		back()
+	}
+	s.settled()
 }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/dicomesh/dicomesh/dedup"
@@ -48,6 +50,42 @@ func TestHostileArchive(t *testing.T) {
 	round(t, regen.New(regen.Config{Archive: archive, Current: current}), uid, noon())
 	if got, want := contents(t, current), contents(t, clean); !maps.Equal(got, want) {
 		t.Errorf("other files: %v", differing(got, want))
+	}
+}
+
+// A link, a folder or a fifo in the place of a value of the archive is the value's absence, also a link to the very bytes: nothing is published of it, by no way in which files are shared.
+func TestHostileValues(t *testing.T) {
+	dir := t.TempDir()
+	archive, err := durable.OpenOS(dir)
+	must(t, err)
+	defer archive.Close()
+	put(t, archive, parts(t, tiny())...)
+	uid := uidOf(t, tiny().UID())
+	away := filepath.Join(t.TempDir(), "away")
+	values, err := filepath.Glob(filepath.Join(dir, "studies", uid.String(), "bulkdata", "*", "*", "*"))
+	if err != nil || len(values) < 4 {
+		t.Fatalf("%d values, %v", len(values), err)
+	}
+	for _, name := range values {
+		for kind, place := range map[string]func() error{
+			"a link":   func() error { return os.Symlink(away, name) },
+			"a folder": func() error { return os.Mkdir(name, 0o755) },
+			"a fifo":   func() error { return syscall.Mkfifo(name, 0o644) },
+		} {
+			must(t, os.Rename(name, away))
+			must(t, place())
+			current := openDisk(t)
+			_, err := onDisk(archive, current, true).Study(t.Context(), uid, noon())
+			var incomplete *regen.Incomplete
+			if !errors.As(err, &incomplete) || len(incomplete.Missing) != 1 {
+				t.Errorf("%s in the place of %s: %v", kind, filepath.Base(name), err)
+			}
+			if _, err := current.Lstat("studies"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s in the place of %s: something is published: %v", kind, filepath.Base(name), err)
+			}
+			must(t, os.Remove(name))
+			must(t, os.Rename(away, name))
+		}
 	}
 }
 

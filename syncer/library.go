@@ -42,6 +42,9 @@ type LibraryConfig struct {
 	Key    [32]byte // the cluster's, for its digest trees
 	// Looked is told of every look that changed something, before the look returns.
 	Looked func(index.Holding, wire.StudyState)
+	// Amiss is told of a study of which a file is not what the index has, as somebody found who wanted to read it: it is gone, something else stands in its place, or it has another size. LookAll
+	// finds out the rest. It must not block; nil: nobody.
+	Amiss func(dedup.UID)
 }
 
 // OpenLibrary reads what the index has into a digest tree.
@@ -395,10 +398,12 @@ func (s *shelf) Open(ref dedup.Ref, digest dedup.Digest) (Book, error) {
 	}
 	f, err := s.fs.Open(e.Path)
 	if err != nil {
+		s.amiss(err)
 		return Book{}, err
 	}
 	size, err := f.Size()
-	if err != nil || size != e.Disk { // it is not what was entered: a look will say so
+	if err != nil || size != e.Disk {
+		s.amiss(fs.ErrNotExist) // what was entered is not there
 		return Book{}, errors.Join(fs.ErrNotExist, err, f.Close())
 	}
 	ref = e.Ref
@@ -408,6 +413,13 @@ func (s *shelf) Open(ref dedup.Ref, digest dedup.Digest) (Book, error) {
 		b.Content = e.Content
 	}
 	return b, nil
+}
+
+// amiss says that a file could not be opened as what it was entered, if that is not the disk's failure.
+func (s *shelf) amiss(err error) {
+	if s.config.Amiss != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, durable.ErrNotRegular)) {
+		s.config.Amiss(s.folder.Study)
+	}
 }
 
 // Where implements Shelf. An object that cannot be read is not there.

@@ -41,6 +41,7 @@ type site struct {
 	ctx     context.Context
 	serving sync.WaitGroup
 	stop    func()
+	amiss   chan dedup.UID // studies of which a file was not what it was when somebody asked for it
 
 	mu     sync.Mutex
 	events []Event
@@ -50,10 +51,11 @@ type site struct {
 type mesh struct {
 	mu     sync.Mutex
 	sites  map[string]*site
-	cut    map[string]bool   // "a b": a does not reach b
-	bytes  map[string]int    // that a site received, over all streams
-	rules  func(*Rules)      // may change those of the sites that are started; nil: nothing
-	survey func(*site) error // looks at what is there when a site starts; nil: at every study
+	cut    map[string]bool                               // "a b": a does not reach b
+	bytes  map[string]int                                // that a site received, over all streams
+	rules  func(*Rules)                                  // may change those of the sites that are started; nil: nothing
+	tree   func(site string, fsys durable.FS) durable.FS // that of a site; nil: as it is
+	survey func(*site) error                             // looks at what is there when a site starts; nil: at every study
 	// hook may replace the answering side of a stream.
 	hook func(from, to string, use Use, s Stream) bool
 }
@@ -107,7 +109,7 @@ func (m *mesh) opener(from string) Opener {
 // start opens a site on a folder and runs it.
 func (m *mesh) start(t *testing.T, name, dir string) *site {
 	t.Helper()
-	s := &site{t: t, name: name, dir: dir, mesh: m}
+	s := &site{t: t, name: name, dir: dir, mesh: m, amiss: make(chan dedup.UID, 1)}
 	must := func(err error) {
 		if err != nil {
 			t.Helper()
@@ -119,24 +121,34 @@ func (m *mesh) start(t *testing.T, name, dir string) *site {
 	s.fs, err = durable.OpenOS(filepath.Join(dir, "tree"))
 	must(err)
 	must(durable.Salvage(s.fs, ".dicomesh/tmp", ".dicomesh/saved"))
-	s.staging, err = durable.OpenStaging(s.fs, ".dicomesh/tmp")
+	fsys := durable.FS(s.fs)
+	if m.tree != nil {
+		fsys = m.tree(name, fsys)
+	}
+	s.staging, err = durable.OpenStaging(fsys, ".dicomesh/tmp")
 	must(err)
 	s.index, err = index.Open(t.Context(), filepath.Join(dir, "state"))
 	must(err)
-	check := verify.New(verify.Config{Tree: s.fs, Index: s.index, Deep: true}).File
-	keeper := index.NewKeeper(index.KeeperConfig{Tree: s.fs, Index: s.index, Check: check, Patience: 1})
+	check := verify.New(verify.Config{Tree: fsys, Index: s.index, Deep: true}).File
+	keeper := index.NewKeeper(index.KeeperConfig{Tree: fsys, Index: s.index, Check: check, Patience: 1})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	s.ctx = ctx
-	s.library, err = OpenLibrary(ctx, LibraryConfig{Tree: s.fs, Index: s.index, Keeper: keeper, Key: [32]byte{1},
-		Looked: func(_ index.Holding, state wire.StudyState) { s.syncer.Local(ctx, state) }})
+	s.library, err = OpenLibrary(ctx, LibraryConfig{Tree: fsys, Index: s.index, Keeper: keeper, Key: [32]byte{1},
+		Looked: func(_ index.Holding, state wire.StudyState) { s.syncer.Local(ctx, state) },
+		Amiss: func(uid dedup.UID) {
+			select {
+			case s.amiss <- uid:
+			default:
+			}
+		}})
 	must(err)
 	rules := DefaultRules()
 	rules.Uneven, rules.Retry, rules.Underway = 200*time.Millisecond, 300*time.Millisecond, 1<<20
 	if m.rules != nil {
 		m.rules(&rules)
 	}
-	s.syncer = New(Config{Self: name, Open: m.opener(name), Catalog: s.library, Archive: s.library, Tree: s.fs, Staging: s.staging, Saved: ".dicomesh/saved",
-		Taken: ingest.Taken(s.fs), Arrange: func(study dedup.UID, ref dedup.Ref) error { return ingest.Arrange(s.fs, study, ref) },
+	s.syncer = New(Config{Self: name, Open: m.opener(name), Catalog: s.library, Archive: s.library, Tree: fsys, Staging: s.staging, Saved: ".dicomesh/saved",
+		Taken: ingest.Taken(fsys), Arrange: func(study dedup.UID, ref dedup.Ref) error { return ingest.Arrange(fsys, study, ref) },
 		Event: s.event, Rules: rules})
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.syncer.Run(ctx) })

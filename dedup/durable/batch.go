@@ -153,7 +153,7 @@ func (e *NameError) Unwrap() error { return e.Err }
 //
 // Any error is an ErrNotStored: nothing of the batch may be acknowledged. The class whose names could not be made durable is taken back,
 // as far as the file system lets us; lower classes stay, for they are durable: removing them
-// could, after a crash, leave a name of a higher class without them. A relied name that is gone is an fs.ErrNotExist as well. Where one name is the reason a NameError has it.
+// could, after a crash, leave a name of a higher class without them. A relied name that is gone is an fs.ErrNotExist as well, one where something else is than a file an ErrNotRegular. Where one name is the reason a NameError has it.
 //
 // One commit runs at a time in a tree, whichever process it is of. So a name that is there when this one begins is either of a finished commit
 // or of one that died, whose bytes are durable in any case and whose names the first sync here makes durable.
@@ -175,7 +175,7 @@ func (b *Batch) commit(taken Taken) error {
 	defer lock.Close()
 	slices.Sort(b.relied) // most files of a study rely on the same
 	for _, name := range slices.Compact(b.relied) {
-		if _, err := b.staging.fs.Lstat(name); err != nil {
+		if err := b.standing(name); err != nil {
 			return &NameError{name, err}
 		}
 	}
@@ -195,6 +195,15 @@ func (b *Batch) commit(taken Taken) error {
 		rest = rest[n:]
 	}
 	return nil
+}
+
+// standing is nil for a name under which a file is: a link, or a folder, in its place would be relied on in vain.
+func (b *Batch) standing(name string) error {
+	info, err := b.staging.fs.Lstat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "rely on", Path: name, Err: ErrNotRegular}
+	}
+	return err
 }
 
 // publish gives the files of one class their names and makes those durable, or takes them back.

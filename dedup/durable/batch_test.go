@@ -326,9 +326,18 @@ func TestRely(t *testing.T) {
 		t.Errorf("the instance is there without it: %v", err)
 	}
 
+	must(t, f.Mkdir("bulkdata"))
+	batch, err := staging.OpenBatch()
+	must(t, err)
+	batch.Rely("bulkdata")
+	if err := batch.Commit(nil); !errors.Is(err, durable.ErrNotStored) || !errors.Is(err, durable.ErrNotRegular) {
+		t.Errorf("a folder is in the place of what the batch relies on and commit says %v", err)
+	}
+	must(t, f.Remove("bulkdata"))
+
 	durabletest.Write(t, f, tmp+"/0/x", "")
 	must(t, f.Rename(tmp+"/0/x", "bulkdata")) // by a process that died before its last sync
-	batch, err := staging.OpenBatch()
+	batch, err = staging.OpenBatch()
 	must(t, err)
 	batch.Rely("bulkdata")
 	must(t, batch.Commit(nil))

@@ -49,6 +49,10 @@ var harms = []harm{
 		must(a.t, os.Remove(a.path(h.Path)))
 		must(a.t, syscall.Mkfifo(a.path(h.Path), 0o600))
 	}, one(verify.Unexpected)},
+	{"a folder", func(a tree, h, _ dedup.Held) {
+		must(a.t, os.Remove(a.path(h.Path)))
+		must(a.t, os.Mkdir(a.path(h.Path), 0o700))
+	}, one(verify.Missing)},
 	{"swapped", func(a tree, h, other dedup.Held) {
 		b, c := a.read(h.Path), a.read(other.Path)
 		a.write(h.Path, c)
@@ -88,7 +92,7 @@ func TestHarm(t *testing.T) {
 					want := harm.want(h, other)
 					slices.Sort(got)
 					slices.Sort(want)
-					unseen := x == nil && harm.name == "removed" && h.Ref.Class != dedup.Bulkdata && len(got) == 0
+					unseen := x == nil && (harm.name == "removed" || harm.name == "a folder") && h.Ref.Class != dedup.Bulkdata && len(got) == 0
 					if !unseen && !slices.Equal(got, want) {
 						t.Errorf("with %s found is\n%swant\n%s", state, lines(faults), strings.Join(want, "\n"))
 					}

@@ -27,6 +27,14 @@ func (h *Handler) files(w http.ResponseWriter, r *http.Request, t target) error 
 	if err != nil {
 		return err
 	}
+	if err = h.give(w, r, t, s); err != nil && h.config.Amiss != nil && !errors.As(err, new(problem)) && !left(err) {
+		h.config.Amiss(t.study)
+	}
+	return err
+}
+
+// give answers with files of a study.
+func (h *Handler) give(w http.ResponseWriter, r *http.Request, t target, s *export.Study) error {
 	list, err := t.chosen(s)
 	if err != nil {
 		return err

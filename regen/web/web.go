@@ -54,6 +54,8 @@ type Config struct {
 	Generate func(ctx context.Context, study dedup.UID) error
 	// Used hears of each study that somebody asks for and gets; nil: nobody wants to know.
 	Used func(study dedup.UID)
+	// Amiss hears of a study that is published and of which the archive does not give a Part 10 file: something of it is gone, or damaged. nil: nobody wants to know.
+	Amiss func(study dedup.UID)
 	// RetryAfter is when a client that was told to come again should; 0 is 10 seconds.
 	RetryAfter time.Duration
 	Log        *slog.Logger // of what is wrong with files of the current tree; nil: nothing is logged

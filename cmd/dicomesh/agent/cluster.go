@@ -101,7 +101,7 @@ func (s *site) digestKey() [32]byte {
 
 // openLibrary makes the site's archive known to itself and to others.
 func (s *site) openLibrary(ctx context.Context) (err error) {
-	s.library, err = syncer.OpenLibrary(ctx, syncer.LibraryConfig{Tree: s.reading, Index: s.index, Keeper: s.keeper, Key: s.digestKey(), Looked: s.looked})
+	s.library, err = syncer.OpenLibrary(ctx, syncer.LibraryConfig{Tree: s.reading, Index: s.index, Keeper: s.keeper, Key: s.digestKey(), Looked: s.looked, Amiss: s.amiss})
 	if err != nil || s.mesh == nil {
 		return err
 	}

@@ -16,11 +16,11 @@ import (
 // viewers is the DICOMweb view of what is published, and, where there is any, of provisional output.
 func (s *site) viewers(ctx context.Context) http.Handler {
 	published := web.Config{Current: s.current, Archive: export.New(s.reading), Store: s.posted(), Origins: s.config.HTTP.Origins, Log: s.log, Rows: &s.records.rows, Published: s.records.shown,
-		Used: s.shelf.used, Generate: s.again, Held: func(study dedup.UID) (string, bool) { return s.held(ctx, study) }}
+		Used: s.shelf.used, Amiss: s.amiss, Generate: s.again, Held: func(study dedup.UID) (string, bool) { return s.held(ctx, study) }}
 	found := published
 	found.Current = shownReader{s.current, s.aside}
 	found.Published = func(study dedup.UID) bool { return s.aside.shown(study) || s.records.shown(study) }
-	apart := web.Config{Current: asideReader{s.aside}, Archive: published.Archive, Origins: published.Origins, Log: s.log}
+	apart := web.Config{Current: asideReader{s.aside}, Archive: published.Archive, Origins: published.Origins, Amiss: s.amiss, Log: s.log}
 	return &view{aside: s.aside, published: web.New(published), found: web.New(found), apart: web.New(apart)}
 }
 

@@ -112,6 +112,9 @@ func (s *site) generate(ctx context.Context, job settle.Job) (settle.Round, erro
 		return settle.Round{}, err
 	}
 	r, err := s.round(ctx, job, s.current)
+	if missing := (*regen.Incomplete)(nil); errors.As(err, &missing) { // the index does not know of it, or there would have been no round
+		s.wide.add(job.Study)
+	}
 	if err == nil && s.shelf.limit > 0 {
 		bytes, _ := regen.Size(s.current, job.Study) // a study without instances has no files
 		s.shelf.made(job.Study, bytes)
@@ -207,6 +210,12 @@ func (w *wide) take(uid dedup.UID) bool {
 	has := w.studies[uid]
 	delete(w.studies, uid)
 	return has
+}
+
+// amiss hears of a study of which a reader did not find a file as it was: all of it is looked at, now and not with the next survey.
+func (s *site) amiss(uid dedup.UID) {
+	s.wide.add(uid)
+	s.loop.Touch(uid)
 }
 
 // noticed hears of a study from the watcher. What appeared or vanished may be of a class that an ordinary look does not see; what this site itself has just stored is

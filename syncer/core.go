@@ -85,7 +85,7 @@ type attempt struct {
 	failures     int
 	cuts         int // in a row, while the link stood
 	end          end
-	why          string // what went wrong, in words
+	why          string // what went wrong, or was not taken, in words
 	through      bool   // all that it offered is here, or was refused as accounted for
 	ended, again time.Time
 }

@@ -65,7 +65,7 @@ type (
 	pulled struct {
 		study dedup.UID
 		end   end
-		why   string // what went wrong, in words
+		why   string // what went wrong, or was not taken, in words
 	}
 	tick struct{}
 	// fence is nothing that happened: it passes when all events before it were taken.

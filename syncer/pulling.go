@@ -29,6 +29,7 @@ type puller struct {
 	pieces  pieces
 	judges
 	spared   spared
+	odd      clashes
 	saved    *savings
 	shelter  *shelter
 	partials *partials
@@ -73,6 +74,8 @@ type transfer struct {
 	lists    map[dedup.FileID]bool // that are leaves here when it begins
 	offered  wire.StudyState       // what the source holds, as it said with its last offer
 	withheld withheld
+	others   dedup.Digest // of what this site held of class other when it began
+	clashing clashing
 
 	mu   sync.Mutex // guards what follows
 	came []arrival
@@ -146,6 +149,7 @@ func (p *puller) pull(ctx context.Context, t *transfer) (err error) {
 		return fmt.Errorf("%w: %w", durable.ErrNotStored, err)
 	}
 	here := t.note(mine)
+	t.others = state.Others
 	o := &offering{pages: &wire.Heads{Study: t.study, Have: bucketsOf(mine)}, steps: stride{firstHeads}, here: here}
 	if err = t.complete(ctx, missing); err == nil {
 		err = t.all(ctx, o)
@@ -159,8 +163,11 @@ func (p *puller) pull(ctx context.Context, t *transfer) (err error) {
 	t.land(ctx, err)
 	// Whatever came is looked at, also when the rest did not.
 	a := t.arrivals()
-	a.Others = o.others
-	return errors.Join(err, p.archive.Take(context.WithoutCancel(ctx), t.study, a))
+	a.Others = len(o.others) > 0
+	if err = errors.Join(err, p.archive.Take(context.WithoutCancel(ctx), t.study, a)); err == nil {
+		err = t.clashed(ctx, o.others)
+	}
+	return err
 }
 
 // note is what is here of a study when its pull begins.
@@ -180,9 +187,9 @@ type offering struct {
 	pages  *wire.Heads // asks for the next page
 	steps  stride
 	here   map[dedup.FileID]bool
-	leaves int  // that were offered
-	came   bool // something is lacking here
-	others bool // files of class other are among it
+	leaves int         // that were offered
+	came   bool        // something is lacking here
+	others []wire.Head // of class other among it
 }
 
 // all brings what is offered and is not here.
@@ -196,9 +203,13 @@ func (t *transfer) all(ctx context.Context, o *offering) error {
 		for _, h := range lacking {
 			o.leaves += truth(h.Leaf)
 		}
-		lacking = slices.DeleteFunc(lacking, func(h wire.Head) bool { return o.here[idOf(h)] || t.spared.has(t, idOf(h)) })
+		lacking = slices.DeleteFunc(lacking, func(h wire.Head) bool { return o.here[idOf(h)] || t.spared.has(t, idOf(h)) || t.clashes(h) })
 		o.came = o.came || len(lacking) > 0
-		o.others = o.others || slices.ContainsFunc(lacking, func(h wire.Head) bool { return h.Ref.Class == dedup.Other })
+		for _, h := range lacking {
+			if h.Ref.Class == dedup.Other {
+				o.others = append(o.others, h)
+			}
+		}
 		if err := t.inGroups(ctx, lacking, &o.steps); err != nil {
 			return err
 		}

@@ -202,6 +202,8 @@ func (c *core) why(uid dedup.UID, d *difference, site string, now time.Time) str
 		return "on its way: it is being fetched from " + d.pull.from
 	case !n.up:
 		return "no link: what is known of that site is from before"
+	case d.taken(site) && a.why != "":
+		return a.why
 	case nothing(theirs), d.taken(site):
 		return c.whyThere(uid, d, site, now)
 	case c.low:

@@ -43,6 +43,7 @@ const (
 	Blamed EventKind = "blamed" // a site sent what it should not have, or did not send what it had offered
 	Pulled EventKind = "pulled" // a study has come from a site
 	Failed EventKind = "failed" // this site could not store what came
+	Clash  EventKind = "clash"  // files came whose names other files have here: the study is not level until somebody renames some
 )
 
 // Event is something that an operator may want to know.
@@ -450,6 +451,8 @@ func (r *runner) pull(t *transfer) {
 	x := Event{Kind: Pulled, Site: t.site, Study: t.study, Bytes: t.bytes.Load()}
 	result := through
 	switch {
+	case err == nil && t.clashing.news:
+		x.Kind, x.Reason = Clash, t.clashing.why()
 	case err == nil && x.Bytes == 0:
 		x.Kind = ""
 	case err == nil:
@@ -463,6 +466,9 @@ func (r *runner) pull(t *transfer) {
 	}
 	if x.Kind != "" {
 		r.config.Event(x)
+	}
+	if err == nil {
+		x.Reason = t.clashing.why()
 	}
 	r.post(pulled{t.study, result, x.Reason})
 }

@@ -43,7 +43,8 @@ func TestWhy(t *testing.T) {
 		{"no source: none of the sites that are reached has all of it", true, []event{has("x", none, part)}},
 		{"on its way: y has all of it", true, []event{has("x", none, part), linkUp{"y"}, said{"y", wire.Summary{Incarnation: "y"}}, compared{site: "y"}, has("y", whole, part), ended(linkLost, why)}},
 		{"that site is to fetch it, or says there why not: dicomesh diff", true, []event{has("x", none, whole)}},
-		{"that site is to fetch it, or says there why not: dicomesh diff", true, []event{has("x", part, none), local{study: whole}, ended(through, why)}},
+		{"that site is to fetch it, or says there why not: dicomesh diff", true, []event{has("x", part, none), local{study: whole}, pulled{study: uid, end: through}}},
+		{"the reason", true, []event{has("x", part, none), local{study: whole}, ended(through, why)}}, // files of it were not taken
 	} {
 		now := time.Unix(1000, 0)
 		c := newCore("b", DefaultRules(), func(s wire.StudyState) (h [32]byte) { return s.Leaf })

@@ -174,6 +174,8 @@ func (s *site) syncEvent(e syncer.Event) {
 	case syncer.Failed:
 		s.events.Add(events.Neighbour, study, "could not store what came from "+e.Site+": "+e.Reason)
 		s.log.Warn("what came could not be stored", "site", e.Site, "reason", e.Reason)
+	case syncer.Clash:
+		s.events.Add(events.Neighbour, study, e.Site+" has another file of a name: "+e.Reason)
 	case syncer.Pulled:
 		s.log.Debug("a study came", "site", e.Site, "study", study, "bytes", e.Bytes)
 	}

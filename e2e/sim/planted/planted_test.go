@@ -190,7 +190,7 @@ func reason(out string) string {
 func tail(out string) string { return out[max(0, len(out)-2000):] }
 
 func (m mistake) run(t *testing.T, root string) (string, error) {
-	c := exec.CommandContext(t.Context(), "go", append([]string{"test", "-timeout", "10m"}, m.test...)...)
+	c := exec.CommandContext(t.Context(), "go", append([]string{"test", "-count=1", "-timeout", "10m"}, m.test...)...)
 	c.Dir = root
 	out, err := c.CombinedOutput()
 	return string(out), err

@@ -20,7 +20,7 @@ func lone(t *testing.T, up event) (*core, *Syncer, time.Time) {
 	theirs := wire.StudyState{UID: study(1), Leaf: dedup.Digest{1}, Flags: wire.Complete, Change: 1}
 	c.handle(said{"a", wire.Summary{Incarnation: "i", Root: c.hash(theirs), Count: 1, Change: 1}}, now)
 	c.handle(holds{"a", []held{{theirs, wire.StudyState{UID: study(1)}}}, true}, now)
-	return c, &Syncer{core: c}, now
+	return c, &Syncer{core: c, config: Config{Catalog: &crowdOf{sums: sums}}}, now
 }
 
 // TestOffersUntilThrough holds that a site offers what it holds for as long as no pull has brought it: one that was cut, or found no room, says nothing.

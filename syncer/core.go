@@ -342,6 +342,9 @@ func (c *core) ended(e compared, now time.Time) {
 // enter takes what this site holds now, and will tell it to all.
 func (c *core) enter(e local, now time.Time) {
 	c.mine = e.summary
+	for _, n := range c.sites { // until now Report said nothing of what nobody is known to hold otherwise
+		n.stands.counts = false
+	}
 	uid := e.study.UID
 	if uid == (dedup.UID{}) {
 		return

@@ -17,7 +17,7 @@ type reported struct {
 }
 
 func (p *place) reports(studies int) map[string]map[dedup.UID]reported {
-	s := &Syncer{core: p.core}
+	s := &Syncer{core: p.core, config: Config{Catalog: &crowdOf{sums: p.sums}}}
 	all := map[string]map[dedup.UID]reported{}
 	for site := range p.w.sites {
 		all[site] = map[dedup.UID]reported{}
@@ -46,6 +46,29 @@ func newsFor(site string, e event, effects []effect) (studies []dedup.UID, all b
 		}
 	}
 	return studies, all
+}
+
+// TestReportOfWhatIsNotKnownYet holds that another site is not reported to hold what has just changed here, in the moment before that is heard of: its root is the one that this site had.
+func TestReportOfWhatIsNotKnownYet(t *testing.T) {
+	w := newWorld(t, 1, "a", "b")
+	a, uid := w.sites["a"], study(1)
+	a.add(uid, some("x", 1, 1000))
+	w.settle(10 * time.Second)
+	if r := a.reports(2)["b"][uid]; !r.known || r.State.Leaf != a.state(uid).Leaf {
+		t.Fatalf("%+v", r)
+	}
+	was, before := a.state(uid), a.summary()
+	a.holds[uid]["y"] = 1000
+	a.change++
+	x, y := a.sum(was), a.sum(a.state(uid))
+	a.sums.Replace(&x, &y)
+	if r := a.reports(2)["b"][uid]; r.known {
+		t.Errorf("b is said to hold %v, which has just come to be here: it said %x, as this site did", r.State.Leaf, before.Root)
+	}
+	a.handle(local{a.state(uid), a.summary()})
+	if r := a.reports(2)["b"][uid]; r.known {
+		t.Errorf("b is said to hold what it has not heard of: %+v", r)
+	}
 }
 
 // TestNewsOfReports holds that Report says nothing new without news of that, whatever happens: who waits for it would wait until he asks by himself. And that what sites say again is no news.

@@ -104,8 +104,8 @@ func (s *Syncer) Report(site string, mine wire.StudyState) (Report, bool) {
 		theirs, differs = d.theirs[site]
 	}
 	if !differs {
-		r.State.Change = n.said.Change // it said no number for this study: its sum of all, as of that one, says that it holds the same
-		return r, s.core.stand(n).counts
+		r.State.Change = n.said.Change                                                          // it said no number for this study: its sum of all, as of that one, says that it holds the same
+		return r, s.core.stand(n).counts && s.core.mine.Root == s.config.Catalog.Summary().Root // else mine may be of a change that is still on its way here, and is not what that site holds
 	}
 	a, tried := d.tried[site]
 	r.State, r.Offers = theirs, !nothing(theirs) && (d.pull != nil || !tried || !a.through || !alike(a.theirs, theirs))

@@ -17,7 +17,7 @@ func TestReportNumber(t *testing.T) {
 	if a.change == b.change {
 		t.Fatalf("both sites are at number %d: nothing is shown", a.change)
 	}
-	r, known := (&Syncer{core: a.core}).Report("b", a.state(study(1)))
+	r, known := (&Syncer{core: a.core, config: Config{Catalog: &crowdOf{sums: a.sums}}}).Report("b", a.state(study(1)))
 	if !known || r.Offers || r.State.Leaf != a.state(study(1)).Leaf || r.Incarnation != "b" || r.State.Change != b.change {
 		t.Errorf("known %v, number %d of %s; %s is at %d", known, r.State.Change, r.Incarnation, b.name, b.change)
 	}

@@ -259,25 +259,29 @@ func (l *Loop) hear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.pulse.now().mono
-	tell := func(studies []*study, what news) {
+	tell := func(studies []*study, e event) {
 		for _, s := range studies {
 			if !s.dropped {
-				l.apply(s, event{kind: reported, news: what}, now)
+				l.apply(s, e, now)
 			}
 		}
 	}
-	of := l.news
-	l.news = nil
-	tell(of, ofStudy)
-	if !l.site.Swap(false) {
-		return
+	studies, sites := l.news, l.sites
+	l.news, l.sites = nil, nil
+	tell(studies, event{kind: reported, news: ofStudy})
+	if slices.Contains(sites, "") {
+		sites = slices.Sorted(maps.Keys(l.blind))
 	}
-	blind := l.blind
-	l.blind = nil
-	for _, s := range blind {
-		s.blind = false
+	for _, site := range sites {
+		blind := l.blind[site]
+		delete(l.blind, site)
+		for _, s := range blind {
+			if s.blind == site {
+				s.blind = ""
+			}
+		}
+		tell(blind, event{kind: reported, news: ofSite})
 	}
-	tell(blind, ofSite)
 }
 
 // all lets something happen to all studies that are not at rest, in order.

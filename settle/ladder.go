@@ -9,7 +9,7 @@ import (
 // advance reads the ladder: the first condition that holds says what is to be done, or waited for. It is read when no job is under way, after every event, from
 // facts alone, so no way into a state can be forgotten and no lost event can leave a study behind for longer than facts.wake.
 func (r rules) advance(uid dedup.UID, s *facts, v view, now time.Duration, out *effect) {
-	s.wake, s.awaits = 0, nothing
+	s.wake, s.awaits, s.of = 0, nothing, ""
 	open := r.open(v.gate)
 	if !open {
 		s.first = restart(s.first, now) // patience is for a study that keeps changing, not for a cluster that is not whole
@@ -70,7 +70,7 @@ func (s *facts) wait(at step, why string, until time.Duration) {
 // await waits for another site to say, or to do, something. Whatever it is wakes the study; that it is asked again all the same, after a while, is for news that got lost.
 func (s *facts) await(at step, why string, v view, now time.Duration) {
 	s.wait(at, why, now+othersPoll)
-	if s.awaits = ofStudy; unnamed(v) {
+	if s.awaits, s.of = ofStudy, unnamed(v); s.of != "" {
 		s.awaits = ofSite
 	}
 }

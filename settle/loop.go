@@ -22,7 +22,6 @@ type Loop struct {
 	seeds   [2]maphash.Seed
 	wake    chan struct{} // of one: there is something new for Run
 	gates   atomic.Uint64 // how often the gate was seen to open, to close, or to be of another roster
-	site    atomic.Bool   // there is news of a site that names no study
 	results chan result   // room for every job that may be under way, so none waits to be heard
 
 	mu      sync.Mutex // guards all below. It is never held while a function of the Config runs
@@ -33,9 +32,10 @@ type Loop struct {
 	looks   queue
 	saves   queue
 	rounds  queue
-	echoes  []*study // that wait for the next exchange
-	news    []*study // of which others may say something else
-	blind   []*study // that were found to await news ofSite: each once, and some do not any more
+	echoes  []*study            // that wait for the next exchange
+	news    []*study            // of which others may say something else
+	sites   []string            // of which there is news that names no study
+	blind   map[string][]*study // that were found to await news of a site, by site: some do not any more
 	alarms  alarms
 	weight  int     // of the rounds under way
 	events  []Event // not told yet
@@ -56,10 +56,10 @@ type study struct {
 	proof   mark    // when the echo began that allows it
 	alarm   time.Duration
 	ticket  uint32
-	queued  bool // waits for a worker
-	blind   bool // is in Loop.blind
-	cold    bool // found at the start, and not touched since
-	dropped bool // not the Loop's any more
+	queued  bool   // waits for a worker
+	blind   string // the site under which it is in Loop.blind
+	cold    bool   // found at the start, and not touched since
+	dropped bool   // not the Loop's any more
 }
 
 // key stands for a UID. Two studies would have to agree in 128 bits under seeds of this process to be counted as one.
@@ -99,6 +99,7 @@ func New(c Config) (*Loop, error) {
 		results: make(chan result, looksAtOnce+savesAtOnce+c.Workers+1),
 		studies: make(map[dedup.UID]*study),
 		rest:    make(map[key]rest),
+		blind:   make(map[string][]*study),
 		changed: make(chan struct{}),
 	}, nil
 }
@@ -142,10 +143,14 @@ func (l *Loop) Reported(uid dedup.UID) {
 	}
 }
 
-// SiteChanged says that Cluster.Others may answer something else of any study, because of what a site is and not of what it holds: it has been compared, or is there again. Those that
-// wait for that go on at once.
-func (l *Loop) SiteChanged() {
-	l.site.Store(true)
+// SiteChanged says that Cluster.Others may say something else of a site and of any study, because of what that site is and not of what it holds: it has been compared, or is there
+// again. Those that wait for that go on at once. "" stands for any site.
+func (l *Loop) SiteChanged(site string) {
+	l.mu.Lock()
+	if !slices.Contains(l.sites, site) {
+		l.sites = append(l.sites, site)
+	}
+	l.mu.Unlock()
 	l.nudge()
 }
 
@@ -191,9 +196,9 @@ func (l *Loop) apply(s *study, e event, now time.Duration) {
 		l.enqueue(s, out.job)
 	}
 	l.alarms.set(s)
-	if s.awaits == ofSite && !s.blind {
-		s.blind = true
-		l.blind = append(l.blind, s)
+	if s.awaits == ofSite && s.blind != s.of {
+		s.blind = s.of
+		l.blind[s.of] = append(l.blind[s.of], s)
 	}
 	if after := s.state(); after != before {
 		l.count(before, -1)
@@ -206,8 +211,8 @@ func (l *Loop) apply(s *study, e event, now time.Duration) {
 func (l *Loop) drop(s *study, before State, forget bool) {
 	delete(l.studies, s.uid)
 	s.dropped = true
-	if s.blind {
-		l.blind = slices.DeleteFunc(l.blind, func(o *study) bool { return o == s })
+	if of := s.blind; of != "" {
+		l.blind[of] = slices.DeleteFunc(l.blind[of], func(o *study) bool { return o == s })
 	}
 	l.count(before, -1)
 	if !forget {

@@ -20,7 +20,8 @@ func TestNews(t *testing.T) {
 		change(&r)
 		return r
 	}
-	site := func(l *Loop, _ dedup.UID) { l.SiteChanged() }
+	site := func(l *Loop, _ dedup.UID) { l.SiteChanged("b") }
+	any := func(l *Loop, _ dedup.UID) { l.SiteChanged("") }
 	study := func(l *Loop, u dedup.UID) { l.Reported(u) }
 	const round, rest = 100 * time.Millisecond, time.Second + 200*time.Millisecond // to be made, verified and settled
 	for name, x := range map[string]struct {
@@ -29,6 +30,7 @@ func TestNews(t *testing.T) {
 		took   time.Duration
 	}{
 		"not compared":           {SiteReport{Site: "b", Lacking: -1}, site, rest},
+		"is or is not joining":   {SiteReport{Site: "b", Lacking: -1}, any, rest},
 		"not heard of":           {SiteReport{Site: "x"}, site, 0},
 		"away":                   {with(func(r *SiteReport) { r.Away = true }), site, 0},
 		"begun anew":             {with(func(r *SiteReport) { r.Incarnation = "before" }), site, time.Second + round},
@@ -126,12 +128,13 @@ func TestNewsIsForWhoWaits(t *testing.T) {
 		<-time.After(2*time.Minute + 33*time.Millisecond) // none asks by itself just now
 		before := asked.Load()
 		for range 5 {
-			l.SiteChanged()
-			l.SiteChanged()
+			l.SiteChanged("b")
+			l.SiteChanged("c")
+			l.SiteChanged("b")
 			synctest.Wait()
 		}
-		if n := asked.Load() - before; n != 5*unknown || len(l.blind) != unknown {
-			t.Errorf("five pieces of news, %d studies that wait for it: others were asked of a study %d times, %d are remembered", unknown, n, len(l.blind))
+		if n := asked.Load() - before; n != 5*unknown || len(l.blind["b"]) != unknown {
+			t.Errorf("five pieces of news, %d studies that wait for it: others were asked of a study %d times, %d are remembered", unknown, n, len(l.blind["b"]))
 		}
 		before = asked.Load()
 		l.Reported(uid(t, "1.2.999"))
@@ -145,12 +148,21 @@ func TestNewsIsForWhoWaits(t *testing.T) {
 			l.Touch(u)
 		}
 		synctest.Wait()
-		if len(l.blind) != unknown-10 {
-			t.Errorf("%d studies are remembered, of %d that wait", len(l.blind), unknown-10)
+		if len(l.blind["b"]) != unknown-10 {
+			t.Errorf("%d studies are remembered, of %d that wait", len(l.blind["b"]), unknown-10)
 		}
-		l.site.Store(true)
-		if l.hear(); len(l.blind) > 0 {
-			t.Errorf("%d studies wait for news that they have", len(l.blind))
+		gone.Store(false)
+		for range 100 {
+			l.SiteChanged("")
+			synctest.Wait()
+		}
+		<-time.After(time.Minute)
+		if len(l.alarms) > len(l.studies) {
+			t.Errorf("%d alarms are set for %d studies", len(l.alarms), len(l.studies))
+		}
+		l.sites = []string{"b"}
+		if l.hear(); len(l.blind["b"]) > 0 {
+			t.Errorf("%d studies wait for news that they have", len(l.blind["b"]))
 		}
 	})
 }

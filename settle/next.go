@@ -70,11 +70,12 @@ type facts struct {
 	misses    uint8 // looks that found it incomplete, in the same way
 	step      step
 	job       job
-	awaits    news // what wakes it before its time
-	known     bool // record is what was saved
-	stale     bool // a look is wanted: it was touched since the last one began, or something did not go well
-	told      bool // it was touched since the last look began
-	heeded    bool // and before that: what that look finds was to be expected
+	awaits    news   // what wakes it before its time,
+	of        string // and of which site, if it is ofSite
+	known     bool   // record is what was saved
+	stale     bool   // a look is wanted: it was touched since the last one began, or something did not go well
+	told      bool   // it was touched since the last look began
+	heeded    bool   // and before that: what that look finds was to be expected
 	complete  bool
 	conflict  bool
 	gone      bool // nothing of it is here
@@ -142,7 +143,7 @@ func (r rules) next(uid dedup.UID, s facts, e event, now time.Duration) (facts, 
 		return s, out
 	case reported:
 		if s.job == idle && s.awaits >= e.news {
-			s.wake, s.awaits = now, nothing
+			s.wake, s.awaits, s.of = now, nothing, ""
 		}
 		return s, out
 	case gated:

@@ -84,7 +84,11 @@ func (a *alarms) set(s *study) {
 // due removes and returns a study whose wake is over, nil if there is none yet.
 func (a *alarms) due(now time.Duration) *study {
 	for len(*a) > 0 && (*a)[0].at <= now {
-		s := heap.Pop(a).(alarm).study
+		rang := heap.Pop(a).(alarm)
+		s := rang.study
+		if rang.at != s.alarm { // one that was set for sooner has rung since
+			continue
+		}
 		if s.alarm = 0; s.dropped || s.wake == 0 {
 			continue
 		}

@@ -132,20 +132,31 @@ func answered(p Proof, g Gate) bool {
 // voided says, in words, which site is another one now than the one whose report is here; "" if none is. A report that says nothing rests on nothing.
 func voided(p Proof, others []SiteReport) string {
 	for _, o := range others {
-		if o.Lacking >= 0 && o.Incarnation != p.Incarnations[o.Site] {
+		if void(p, o) {
 			return o.Site + " has begun its index anew since it reported"
 		}
 	}
 	return ""
 }
 
-// unnamed reports whether news of a site that name no study may be all that is wanted: that it has been compared, that its archive is there again, or what it is now.
-func unnamed(v view) bool {
-	return v.proof != nil && voided(*v.proof, v.others) != "" ||
-		slices.ContainsFunc(v.others, func(o SiteReport) bool { return o.Away || o.Lacking < 0 && !o.Joining && !o.Full }) ||
-		slices.ContainsFunc(v.gate.Sites, func(site string) bool {
-			return !slices.ContainsFunc(v.others, func(o SiteReport) bool { return o.Site == site })
-		})
+// unnamed is the site of which news that names no study is wanted: that it has been compared, that its archive is there again, or what it is now; "" if there is none. Of several it is the first.
+func unnamed(v view) string {
+	for _, o := range v.others {
+		if o.Away || o.Lacking < 0 && !o.Joining && !o.Full || v.proof != nil && void(*v.proof, o) {
+			return o.Site
+		}
+	}
+	for _, site := range v.gate.Sites {
+		if !slices.ContainsFunc(v.others, func(o SiteReport) bool { return o.Site == site }) {
+			return site
+		}
+	}
+	return ""
+}
+
+// void reports whether a report is of another index than the one that its site has now. One that says nothing rests on nothing.
+func void(p Proof, o SiteReport) bool {
+	return o.Lacking >= 0 && o.Incarnation != p.Incarnations[o.Site]
 }
 
 // certify makes a certificate but for its nonce, or says in words who stands in the way.

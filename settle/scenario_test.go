@@ -29,7 +29,7 @@ import (
 //	round LEAF [wrote=N] [due=D] | round error | round closed | round stopped
 //	echo [NONCE] [EPOCH] [SITES, each with =INCARNATION where it is not i] | echo silence | echo stopped
 //	save | save error | save closed
-//	news of the study | of a site others may say something else of it; or of all that wait for that
+//	news of the study | of a site  others may say something else of it; or of all that wait for that
 //	stopped                       this process was stopped for a while
 //	+D                            time goes on; facts.wake is obeyed
 func TestScenarios(t *testing.T) {

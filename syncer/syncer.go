@@ -27,10 +27,10 @@ type Config struct {
 	Arrange func(study dedup.UID, ref dedup.Ref) error
 	Event   func(Event)     // told what an operator should know; must not block
 	Heard   func(dedup.UID) // told of each study of which another site said what it holds; must not block. nil: nobody
-	// Revised is told of each study of which Report may say something else though no site has just spoken of it, and Standing when that may be so of any study, because a site's
-	// word counts that did not, or it is another site, or in another state, than it was. They must not block. nil: nobody.
+	// Revised is told of each study of which Report may say something else though no site has just spoken of it, and Standing of each site when that may be so of it and any study, because its
+	// word counts, which did not, or it is another one, or in another state, than it was. They must not block. nil: nobody.
 	Revised  func(dedup.UID)
-	Standing func()
+	Standing func(site string)
 	Rules    Rules // zero: DefaultRules
 	Log      *slog.Logger
 }
@@ -105,7 +105,7 @@ func (c Config) filled() Config {
 		c.Revised = func(dedup.UID) {}
 	}
 	if c.Standing == nil {
-		c.Standing = func() {}
+		c.Standing = func(string) {}
 	}
 	return c
 }
@@ -377,7 +377,7 @@ func (r *runner) perform(fx effect) {
 			r.config.Revised(uid)
 		}
 	case standing:
-		r.config.Standing()
+		r.config.Standing(fx.site)
 	case raise:
 		r.mu.Lock()
 		if t := r.pulls[fx.study]; t != nil {

@@ -188,7 +188,7 @@ func (s *site) start() {
 	l.sums = index.NewSums(sha256.Sum256([]byte("sim")), 0)
 	l.count()
 	l.sync = syncer.NewStepper(l.ctx, syncer.Config{Self: s.name, Generator: version, Open: l.openStream, Catalog: catalog{l},
-		Heard: func(u dedup.UID) { l.loop.Touch(u) }, Revised: func(u dedup.UID) { l.loop.Reported(u) }, Standing: func() { l.loop.SiteChanged() }})
+		Heard: func(u dedup.UID) { l.loop.Touch(u) }, Revised: func(u dedup.UID) { l.loop.Reported(u) }, Standing: func(site string) { l.loop.SiteChanged(site) }})
 	l.loop, err = settle.NewStepper(l.settling(), s.clocks, func(job func()) { l.begin(func(*worker) { job() }) })
 	if err == nil {
 		err = l.loop.Read(l.ctx)

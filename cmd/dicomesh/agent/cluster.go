@@ -113,7 +113,7 @@ func (s *site) openLibrary(ctx context.Context) (err error) {
 	s.closing(staging.Close)
 	s.syncer = syncer.New(syncer.Config{Self: s.mark.Site, Generator: regen.Version, Open: s.openStream, Catalog: s.library, Archive: touching{s.library, s},
 		Tree: fsys, Staging: staging, Saved: savedFolder, Taken: ingest.Taken(fsys), Event: s.syncEvent, Log: s.log,
-		Heard: func(uid dedup.UID) { s.loop.Touch(uid) }, Revised: func(uid dedup.UID) { s.loop.Reported(uid) }, Standing: func() { s.loop.SiteChanged() },
+		Heard: func(uid dedup.UID) { s.loop.Touch(uid) }, Revised: func(uid dedup.UID) { s.loop.Reported(uid) }, Standing: func(site string) { s.loop.SiteChanged(site) },
 		Arrange: func(study dedup.UID, ref dedup.Ref) error { return ingest.Arrange(fsys, study, ref) }})
 	return nil
 }

@@ -115,7 +115,7 @@ func (s *site) wholenessChanged(w reach.Wholeness) {
 	}
 	s.sayTwins(w)
 	s.loop.GateChanged()
-	s.loop.SiteChanged() // one that begins or ends to join changes nothing of the gate
+	s.loop.SiteChanged("") // one that begins or ends to join changes nothing of the gate
 }
 
 // comeBack keeps whether this site has caught up, and ends its acknowledgement as down, when it is there again and level.

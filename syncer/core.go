@@ -37,7 +37,8 @@ type neighbour struct {
 	of       string        // the incarnation that it said last
 	fed      uint64        // all of its changes up to this number are known
 	asking   bool          // a comparison or a feed is under way
-	round    uint64        // how many comparisons and feeds have begun
+	round    uint64        // how many comparisons and feeds have begun, and cuts been
+	since    uint64        // the round since the last cut: what was heard before is no word of what it holds now
 	asked    uint64        // the number of its last change when that began
 	walks    time.Time     // when it last asked for a part of this site's tree, to compare it with its own
 	named    []wire.Key    // what it found to differ, until it has been asked about it
@@ -221,6 +222,8 @@ func (c *core) lost(site string) {
 	n := c.site(site)
 	n.up, n.far, n.said, n.asking, n.compared, n.uneven, n.again, n.vain = false, false, nil, false, false, time.Time{}, time.Time{}, 0
 	n.walks, n.named = time.Time{}, nil
+	n.round++
+	n.since = n.round
 	clear(n.claims)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dicomesh/dicomesh/dedup"
+	"github.com/dicomesh/dicomesh/syncer/wire"
 )
 
 // reported is what Report says of a site and a study; the number of the last change, which moves with every word, aside.
@@ -134,5 +135,35 @@ func TestNewsOfReports(t *testing.T) {
 		if of[fmt.Sprintf("%T", e)] == 0 {
 			t.Errorf("no %T told anything: %v", e, of)
 		}
+	}
+}
+
+// TestReportFromBeforeTheCut holds that what a site said before a cut is no report after it, until it has been compared, or says it again: it may have come to hold more.
+func TestReportFromBeforeTheCut(t *testing.T) {
+	c, s, now := lone(t, linkUp{"a"})
+	uid, mine := study(1), wire.StudyState{UID: study(1)}
+	c.handle(tick{}, now.Add(20*time.Second))
+	c.handle(pulled{study: uid, end: through}, now.Add(21*time.Second)) // all that it offers is accounted for here
+	if r, known := s.Report("a", mine); !known || r.Offers {
+		t.Fatalf("known %v, offers %v", known, r.Offers)
+	}
+	before := c.studies[uid].theirs["a"]
+	c.handle(linkDown{"a"}, now.Add(time.Minute))
+	c.handle(linkUp{"a"}, now.Add(2*time.Minute))
+	more := before
+	more.Leaf, more.Change = dedup.Digest{2}, 2
+	c.handle(said{"a", wire.Summary{Incarnation: "i", Root: c.hash(more), Count: 1, Change: 2}}, now.Add(2*time.Minute))
+	if r, known := s.Report("a", mine); known {
+		t.Errorf("it is said to hold what it held before the cut: %+v", r)
+	}
+	c.handle(holds{"a", []held{{more, mine}}, false}, now.Add(2*time.Minute))
+	if r, known := s.Report("a", mine); !known || !r.Offers || r.State.Leaf != more.Leaf {
+		t.Errorf("known %v: %+v", known, r)
+	}
+	c.handle(linkDown{"a"}, now.Add(3*time.Minute))
+	c.handle(linkUp{"a"}, now.Add(4*time.Minute))
+	c.handle(said{"a", wire.Summary{Incarnation: "i", Root: c.hash(more), Count: 1, Change: 2}}, now.Add(4*time.Minute))
+	if r, known := s.Report("a", mine); !known || r.State.Leaf != more.Leaf {
+		t.Errorf("its root says that it holds the same as before the cut, and it is known: %v, %+v", known, r)
 	}
 }

@@ -85,8 +85,8 @@ type Report struct {
 	Offers bool
 }
 
-// Report is what is known of another site and a study; false if nothing is: there is no link, or sets have not been compared since it came up, or something
-// differs that is not found yet. mine is what this site holds.
+// Report is what is known of another site and a study; false if nothing is: there is no link, or sets have not been compared since it came up and it has not said it since, or
+// something differs that is not found yet. mine is what this site holds.
 func (s *Syncer) Report(site string, mine wire.StudyState) (Report, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +109,7 @@ func (s *Syncer) Report(site string, mine wire.StudyState) (Report, bool) {
 	}
 	a, tried := d.tried[site]
 	r.State, r.Offers = theirs, !nothing(theirs) && (d.pull != nil || !tried || !a.through || !alike(a.theirs, theirs))
-	return r, true
+	return r, d.heard[site] >= n.since || s.core.stand(n).counts
 }
 
 // Exhausted reports whether a site has nothing to give of a study in which something is wanting or damaged here, that is known of it: this site has asked it for all that it offers since it holds

@@ -82,7 +82,7 @@ func (l *Loop) perform(ctx context.Context, s *study) func() {
 				err = l.save(ctx, s, *saving, proof)
 			default:
 				r.event.kind = made
-				r.event.round, err = l.round(ctx, l.order(s, r.job))
+				r.event.round, err = l.round(ctx, l.order(s, r.job), r.job)
 			}
 			return err
 		})
@@ -115,8 +115,9 @@ func (l *Loop) look(ctx context.Context, s *study, known bool, e *event) (err er
 
 // save is the last moment to see that what allows it is still true.
 func (l *Loop) save(ctx context.Context, s *study, what effect, proof mark) error {
-	if what.proven {
-		if !l.rules.open(l.config.Cluster.Gate()) {
+	if what.proof != nil {
+		others := l.config.Cluster.Others(s.uid)
+		if g := l.config.Cluster.Gate(); !l.rules.open(g) || !answered(*what.proof, g) || voided(*what.proof, others) != "" || lacking(others) != "" {
 			return ErrClosed
 		}
 		if err := l.pulse.check(proof, l.config.Timing.Echo); err != nil {
@@ -126,10 +127,13 @@ func (l *Loop) save(ctx context.Context, s *study, what effect, proof mark) erro
 	return l.config.Records.Save(ctx, s.uid, what.record)
 }
 
-// round asks once more, right before.
-func (l *Loop) round(ctx context.Context, j Job) (Round, error) {
+// round asks once more, right before: it may have waited for its turn for long. Whether others have more is asked of a study that is to be shown anew alone.
+func (l *Loop) round(ctx context.Context, j Job, did job) (Round, error) {
 	if err := j.Permit(); err != nil {
 		return Round{}, err
+	}
+	if did == generate && lacking(l.config.Cluster.Others(j.Study)) != "" {
+		return Round{}, ErrClosed
 	}
 	return l.config.Generate(ctx, j)
 }

@@ -140,7 +140,7 @@ func (r rules) publish(s *facts, v view, now time.Duration, out *effect, overdue
 	case voided(*v.proof, v.others) != "":
 		s.await(syncing, voided(*v.proof, v.others), v, now)
 	default:
-		s.step, s.reason, out.job, out.proven = publishing, "", save, true
+		s.step, s.reason, out.job, out.proof = publishing, "", save, v.proof
 		out.record = Record{State: Published, Leaf: s.made, Published: s.made, Version: r.version, Due: s.due}
 	}
 }
@@ -187,7 +187,7 @@ func (r rules) settle(uid dedup.UID, s *facts, v view, now time.Duration, out *e
 		s.await(published, voided(*v.proof, v.others), v, now)
 	default:
 		certificate.Nonce = v.proof.Nonce
-		s.step, s.reason, out.job, out.proven, out.record = certifying, "", save, true, s.record
+		s.step, s.reason, out.job, out.proof, out.record = certifying, "", save, v.proof, s.record
 		out.record.State, out.record.Leaf, out.record.Due, out.record.Certificate = Settled, s.leaf, s.due, certificate
 		out.record.Reason, out.record.Provisional = "", dedup.Digest{}
 	}

@@ -2,6 +2,7 @@ package settle
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"sync/atomic"
 	"testing"
@@ -52,10 +53,12 @@ func TestNews(t *testing.T) {
 				u := a.put("1.2.3", "a")
 				l.Touch(u)
 				<-time.After(47 * time.Second) // it has asked by itself a moment ago, or two
+				synctest.Wait()
 				looks := a.looks
 				report.Store(&level)
 				x.say(l, u)
-				if took := a.settled(l, 1); took != x.took || a.looks != looks {
+				took := a.settled(l, 1)
+				if synctest.Wait(); took != x.took || a.looks != looks {
 					t.Errorf("settled after %v, and %d looks", took, a.looks-looks)
 				}
 			})
@@ -157,12 +160,104 @@ func TestNewsIsForWhoWaits(t *testing.T) {
 			synctest.Wait()
 		}
 		<-time.After(time.Minute)
+		synctest.Wait()
 		if len(l.alarms) > len(l.studies) {
 			t.Errorf("%d alarms are set for %d studies", len(l.alarms), len(l.studies))
 		}
-		l.sites = []string{"b"}
+		stop()
+		l.SiteChanged("b")
 		if l.hear(); len(l.blind["b"]) > 0 {
 			t.Errorf("%d studies wait for news that they have", len(l.blind["b"]))
 		}
 	})
+}
+
+// TestAskedAgain holds that what allows a round, or a publication, is asked again when its turn comes, after others that take long: a site may have come to hold more, or to count, since it was decided.
+func TestAskedAgain(t *testing.T) {
+	t.Run("round", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a := newArchive(t)
+			a.gate.Sites = []string{"b"}
+			a.roundTime = 30 * time.Second
+			var more atomic.Int32
+			a.others = func(dedup.UID) []SiteReport { return []SiteReport{{Site: "b", Lacking: int(more.Load())}} }
+			c := a.config()
+			c.Workers = 1
+			l, stop := a.run(c)
+			defer stop()
+			for _, u := range a.many(2) {
+				l.Touch(u)
+			}
+			<-time.After(20 * time.Second)
+			more.Store(1)
+			<-time.After(time.Minute)
+			if synctest.Wait(); a.rounds != 1 {
+				t.Errorf("%d rounds, and all but the first are of studies of which b holds more", a.rounds)
+			}
+		})
+	})
+	for name, change := range map[string]func(a *archive, more *atomic.Int32){
+		"publication, more":   func(_ *archive, more *atomic.Int32) { more.Store(1) },
+		"publication, roster": func(a *archive, _ *atomic.Int32) { a.gate.Epoch = "e2" },
+		"publication, sites":  func(a *archive, _ *atomic.Int32) { a.gate.Sites = []string{"b", "c"} },
+		"publication, index":  func(_ *archive, more *atomic.Int32) { more.Store(-2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newArchive(t)
+				a.gate.Sites, a.answers = []string{"b"}, map[string]string{"b": "i"}
+				var more atomic.Int32
+				a.others = func(dedup.UID) []SiteReport {
+					if more.Load() == -2 {
+						return []SiteReport{{Site: "b", Incarnation: "another"}}
+					}
+					return []SiteReport{{Site: "b", Incarnation: "i", Lacking: int(more.Load())}}
+				}
+				var silent atomic.Bool
+				a.echo = func(context.Context) error {
+					if silent.Load() {
+						return errors.New("silence")
+					}
+					return nil
+				}
+				c := a.config()
+				slow := &slowly{archive: a, begun: make(chan bool), free: make(chan bool)}
+				c.Records, c.Workers = slow, 4
+				l, stop := a.run(c)
+				defer stop()
+				for _, u := range a.many(savesAtOnce + 1) {
+					l.Touch(u)
+				}
+				for range savesAtOnce {
+					<-slow.begun
+				}
+				synctest.Wait()
+				silent.Store(true)
+				a.mu.Lock()
+				change(a, &more)
+				a.mu.Unlock()
+				close(slow.free)
+				<-time.After(time.Minute)
+				synctest.Wait()
+				if n := len(a.records); n != savesAtOnce {
+					t.Errorf("%d studies are published, and all but the first %d on what was true before", n, savesAtOnce)
+				}
+			})
+		})
+	}
+}
+
+// slowly is an archive whose first saves take their time.
+type slowly struct {
+	*archive
+	begun, free chan bool
+}
+
+func (s *slowly) Save(ctx context.Context, u dedup.UID, r Record) error {
+	select {
+	case s.begun <- true:
+		<-s.free
+	case <-s.free:
+	}
+	return s.archive.Save(ctx, u, r)
 }

@@ -122,7 +122,7 @@ type event struct {
 type effect struct {
 	job     job
 	record  Record // for save
-	proven  bool   // save only while the echo is fresh
+	proof   *Proof // save only while this echo is fresh, and allows it; nil: it needs none
 	notices []Event
 	rest    bool // forget the study: its record, and the State that it was in, say all
 	forget  bool // there is no such study

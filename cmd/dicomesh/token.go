@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/dicomesh/dicomesh/cmd/dicomesh/admin"
 	"github.com/dicomesh/dicomesh/cmd/dicomesh/config"
 	"github.com/dicomesh/dicomesh/dedup/durable"
 	"github.com/dicomesh/dicomesh/gossip/identity"
@@ -33,7 +34,7 @@ Example:
 }
 
 // Run makes the token. It is written beside the running agent, which reads it when somebody asks.
-func (c *tokenCommand) Run(_ context.Context, t *terminal) error {
+func (c *tokenCommand) Run(ctx context.Context, t *terminal) error {
 	role, err := roster.ParseRole(c.Role)
 	if err != nil {
 		return fault{code: exitUsage, err: fmt.Errorf("--role: %w", err)}
@@ -60,8 +61,33 @@ func (c *tokenCommand) Run(_ context.Context, t *terminal) error {
 	case err != nil:
 		return fault{code: exitFault, err: err, next: "make it at another site of the cluster; which there are: dicomesh sites --data " + c.Data}
 	}
+	if warning := unready(ctx, set.Paths.State); warning != "" {
+		fmt.Fprintln(t.err, flow(warning, usual, ""))
+	}
 	fmt.Fprintln(t.out, token)
 	return nil
+}
+
+// unready is why nobody who joins with a token of this site would be answered now, and what to do; "" when its agent runs as a member.
+func unready(ctx context.Context, state string) string {
+	ctx, cancel := context.WithTimeout(ctx, noticed)
+	defer cancel()
+	status, err := admin.NewClient(state).Status(ctx)
+	if errors.Is(err, admin.ErrUnreachable) {
+		return "The agent of this site does not run. Start it before the other site joins: it answers there."
+	}
+	if err != nil {
+		return ""
+	}
+	fsys, err := durable.OpenPrivate(state)
+	if err != nil {
+		return ""
+	}
+	defer fsys.Close()
+	if cluster, _, _, err := identity.Describe(fsys); err != nil || cluster == status.Cluster {
+		return ""
+	}
+	return "The agent of this site runs since before the cluster was made, and knows nothing of it. Stop it and start it again before the other site joins."
 }
 
 // newToken makes a token in a state folder, which must be there.

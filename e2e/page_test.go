@@ -121,7 +121,7 @@ func TestPageLogin(t *testing.T) {
 	if out, code := dicomesh(t, "access", "remove", "--data", s.dir, "wall"); code != 0 {
 		t.Fatal(out)
 	}
-	b.step("turned", look{"look": "login-again"})
+	b.step("turned", look{"says": "Signed out", "look": "login-again"})
 	b.close()
 	s.stop()
 }

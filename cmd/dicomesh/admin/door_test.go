@@ -209,9 +209,9 @@ func TestSessionEnds(t *testing.T) {
 	now := time.Now()
 	keys := access.Keys{State: store, Now: func() time.Time { return now }}
 	all := newSessions(keys, Access{})
-	begin := func(name string) *http.Request {
+	begin := func(name string, role access.Role) *http.Request {
 		t.Helper()
-		token, err := access.Add(store, access.Permit{Name: name, Role: access.Read, TTL: 30 * 24 * time.Hour, Now: now})
+		token, err := access.Add(store, access.Permit{Name: name, Role: role, TTL: 30 * 24 * time.Hour, Now: now})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,15 +226,31 @@ func TestSessionEnds(t *testing.T) {
 		r.AddCookie(all.begin(g))
 		return r
 	}
-	r := begin("wall")
+	r := begin("wall", access.Read)
 	if g, shown, err := all.find(r); err != nil || !shown || g.Name != "wall" {
 		t.Errorf("%+v, %v", g, err)
 	}
+	for range 3 { // a page on a wall
+		now = now.Add(sessionTime - time.Minute)
+		if c := all.prolong(r); c == nil || c.MaxAge != int(sessionTime/time.Second) || r.Header.Get("Cookie") != c.Name+"="+c.Value {
+			t.Fatalf("it does not go on: %v", c)
+		}
+	}
+	if _, _, err := all.find(r); err != nil {
+		t.Errorf("it went on: %v", err)
+	}
 	now = now.Add(sessionTime)
+	if c := all.prolong(r); c != nil {
+		t.Error("one that is over goes on")
+	}
 	if _, shown, err := all.find(r); !errors.Is(err, errSession) || !shown {
 		t.Errorf("after its time: %v", err)
 	}
-	r = begin("desk")
+	r = begin("operator", access.Operate)
+	if c := all.prolong(r); c != nil {
+		t.Error("one that operates goes on")
+	}
+	r = begin("desk", access.Read)
 	if err := access.Remove(store, "desk"); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,8 @@ import (
 )
 
 // A browser cannot send a token with everything that it asks for, so whoever signs in gets a cookie for it. It is worth what the token is worth: when that is
-// taken back or ends, so does the session. Sessions are in memory alone, and end with the agent.
+// taken back or ends, so does the session. Sessions are in memory alone, and end with the agent. That of who may only read goes on while its page is open, as on a wall: the page
+// asks for that every hour. Who may operate signs in again.
 const (
 	sessionTime  = 12 * time.Hour
 	mostSessions = 1000
@@ -78,6 +79,26 @@ func (s *sessions) shed() {
 	delete(s.open, slices.MinFunc(all, func(a, b [sha256.Size]byte) int {
 		return cmp.Compare(s.open[a].until.UnixNano(), s.open[b].until.UnixNano())
 	}))
+}
+
+// prolong begins the time of a session anew that a request shows, if its token only reads. It returns the cookie that goes on as long, nil where there is none.
+func (s *sessions) prolong(r *http.Request) *http.Cookie {
+	shown, err := r.Cookie(s.cookie().Name)
+	if err != nil {
+		return nil
+	}
+	key := sha256.Sum256([]byte(shown.Value))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, known := s.open[key]
+	if !known || found.grant.Role != access.Read || !s.keys.Now().Before(found.until) {
+		return nil
+	}
+	found.until = s.keys.Now().Add(sessionTime)
+	s.open[key] = found
+	c := s.cookie()
+	c.Value, c.MaxAge = shown.Value, int(sessionTime/time.Second)
+	return &c
 }
 
 // find is whose session a request shows, if it shows one. It is looked up by its hash, so that how long that takes says nothing of others.
@@ -151,8 +172,13 @@ type Session struct {
 	StudyNames string      `json:"study_names"` // what studies are called on the page: short or uid
 }
 
-// session says who asks.
+// session says who asks, and lets a session that only reads go on.
 func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 	c := callerOf(r)
+	if c.session {
+		if again := s.door.sessions.prolong(r); again != nil {
+			http.SetCookie(w, again)
+		}
+	}
 	answer(w, Session{Name: c.name, Role: c.role, Ends: c.session, StudyNames: s.config.StudyNames})
 }

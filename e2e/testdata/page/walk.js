@@ -249,13 +249,14 @@ const steps = {
   async leave() {
     await pressTo('Tab', '#leave');
     await page.keyboard.press('Enter');
-    await steps.turned();
+    await steps.turned({});
   },
 
   // turned waits until whoever may not look any more is back where people sign in.
-  async turned() {
+  async turned({ says }) {
     gone = true;
     await until('it asks for a token', () => location.pathname === '/login' && document.getElementById('token'));
+    await until(`it says why: ${says}`, (says) => document.getElementById('said').textContent.startsWith(says), says ?? '');
     await page.evaluate(() => { window.opened = true; });
   },
 };

@@ -90,7 +90,7 @@ export class Live {
 export async function question(path) {
   const answer = await fetch(path, { headers: { Accept: 'application/json' }, cache: 'no-store', signal: AbortSignal.timeout(8_000) })
     .catch(() => { throw new Error('the agent does not answer'); });
-  if (answer.status === 401) location.assign('/login');
+  if (answer.status === 401) location.assign('/login#over');
   if (!answer.ok) throw new Error((await answer.text()).trim() || `the agent answers ${answer.status}`);
   return answer.json();
 }

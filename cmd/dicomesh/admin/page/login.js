@@ -1,6 +1,7 @@
 // Signing in: the token is sent once, and the agent answers with a cookie that scripts cannot read.
 
 const said = document.getElementById('said');
+if (location.hash === '#over') said.textContent = 'Signed out: the session is over, or the agent was started again. How the cluster is cannot be seen until somebody signs in.';
 
 document.getElementById('form').addEventListener('submit', async (event) => {
   event.preventDefault();

@@ -21,6 +21,7 @@ question('/api/v1/session').then((who) => {
   studies.byUID = who.study_names === 'uid';
   get('leave').hidden = !who.ends;
   get('leave').title = `${who.name} (${who.role})`;
+  if (who.ends) setInterval(() => question('/api/v1/session').catch(() => {}), 3_600_000); // it goes on while this page is open, if it only reads
   studies.refresh(0);
 }, () => studies.refresh(0));
 get('leave').addEventListener('click', async () => {

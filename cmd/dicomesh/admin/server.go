@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -151,11 +152,15 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		})
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	wg.Go(func() { s.keepSocket(ctx, func(l net.Listener) { wg.Go(func() { _ = servers[0].Serve(l) }) }) })
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	stop()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), leave)
 	defer cancel()
 	for _, server := range servers {
@@ -168,6 +173,29 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Wait()
 	_ = os.Remove(filepath.Join(s.config.State, socketName)) // the next owner of the folder removes it otherwise
 	return err
+}
+
+// looking is how often it is looked whether the socket is still there.
+const looking = time.Second
+
+// keepSocket opens the socket anew when somebody has removed it, until ctx ends: else no command would reach this agent, and none would say that it runs.
+func (s *Server) keepSocket(ctx context.Context, serve func(net.Listener)) {
+	tick := time.NewTicker(looking)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if _, err := os.Lstat(filepath.Join(s.config.State, socketName)); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if l, err := listenSocket(s.config.State); err == nil { // else the folder is not there either, of which others tell
+			s.config.Log.Warn("the socket for commands was removed, and is opened anew")
+			serve(l)
+		}
+	}
 }
 
 // server is one door. Headers have a limit of time as a whole; bodies and answers have one for each piece (patient), because they may be large.

@@ -88,6 +88,8 @@ func stateOfRow(s index.Study) wire.StudyState {
 	state.Leaf, state.Others = s.Leaf, s.Others
 	if s.Complete {
 		state.Flags |= wire.Complete
+	} else {
+		state.Flags |= wire.Flags(s.Wanting) << wire.Wanting
 	}
 	if s.Conflict {
 		state.Flags |= wire.Conflict

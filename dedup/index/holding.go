@@ -15,6 +15,9 @@ type Facts struct {
 	// Complete says that everything that the leaves refer to is here and right, that nothing that claims to be a list or an instance file is unreadable, and that no
 	// leaf is lost. Only then may the study be shown as whole.
 	Complete bool
+	// Wanting is 0 of a study that is Complete, else a digest of the names of what it wants. Two sites with the same leaves may want different files; then they do not hold the same, and
+	// each may have what the other one wants.
+	Wanting uint32
 	// Conflict says that the study waits for a human (dedup.State.Conflict). It is shown all the same.
 	Conflict bool
 }

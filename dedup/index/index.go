@@ -40,7 +40,13 @@ type Index struct {
 }
 
 // schema is what an index has to say of itself to be used.
-const schema = "3"
+const schema = "4"
+
+// before is the schema that lacked what added adds. Such an index is made one of today's when it is opened for writing: to begin it anew would have every file of the archive read.
+const (
+	before = "3"
+	added  = "ALTER TABLE study ADD COLUMN wanting INTEGER NOT NULL DEFAULT 0"
+)
 
 const (
 	databaseFile = "index.db"
@@ -52,7 +58,7 @@ const (
 var errSchema = errors.New("made by another release")
 
 // Open takes the state folder, which is made if need be, for this process; durable.ErrLocked if another one has it. An index that is not
-// there is begun; one that is damaged, or of another schema, is set aside and begun anew. Close it.
+// there is begun; one that is damaged, or of a schema that is neither today's nor the one before, is set aside and begun anew. Close it.
 func Open(ctx context.Context, dir string) (*Index, error) {
 	state, err := openFolder(dir)
 	if err != nil {
@@ -143,7 +149,8 @@ const tables = `
 CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE study (id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, key BLOB NOT NULL, change INTEGER NOT NULL, leaf BLOB NOT NULL, others BLOB NOT NULL, state TEXT NOT NULL,
 	published BLOB, generation INTEGER NOT NULL, sorted INTEGER NOT NULL, recent INTEGER NOT NULL, rows INTEGER NOT NULL,
-	instances INTEGER NOT NULL, series INTEGER NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL, complete INTEGER NOT NULL, conflict INTEGER NOT NULL);
+	instances INTEGER NOT NULL, series INTEGER NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL, complete INTEGER NOT NULL, conflict INTEGER NOT NULL,
+	wanting INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX feed ON study(change);
 CREATE INDEX place ON study(key);
 CREATE TABLE chunk (id INTEGER PRIMARY KEY, first TEXT NOT NULL, data BLOB NOT NULL);
@@ -160,6 +167,9 @@ func (x *Index) openDatabase(ctx context.Context) error {
 		if err := x.create(ctx); err != nil {
 			return err
 		}
+	}
+	if err := x.renew(ctx); err != nil {
+		return err
 	}
 	if err := x.readFacts(ctx); err != nil {
 		return err
@@ -185,6 +195,25 @@ func (x *Index) create(ctx context.Context) error {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO fact VALUES (?, ?)", name, value); err != nil {
 			return known(err)
 		}
+	}
+	return known(tx.Commit())
+}
+
+// renew makes an index of the schema before one of today's. What a study wants is found by the next look at it.
+func (x *Index) renew(ctx context.Context) error {
+	if made, err := x.fact(ctx, "schema"); err != nil || made != before {
+		return err
+	}
+	tx, err := x.write.BeginTx(ctx, nil)
+	if err != nil {
+		return known(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, added); err != nil {
+		return known(err)
+	}
+	if _, err := tx.ExecContext(ctx, "UPDATE fact SET value = ? WHERE name = 'schema'", schema); err != nil {
+		return known(err)
 	}
 	return known(tx.Commit())
 }

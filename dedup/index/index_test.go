@@ -286,6 +286,38 @@ func TestSetAside(t *testing.T) {
 	}
 }
 
+// TestRenew holds that an index of the release before is used, with what it says: it is not begun anew, for which every file of the archive would be read.
+func TestRenew(t *testing.T) {
+	dir := t.TempDir()
+	x := open(t, dir)
+	_, err := x.Update(t.Context(), uid(1), Change{Put: commit(uid(1), 1), Facts: &Facts{Instances: 1}})
+	must(t, err)
+	incarnation := x.Incarnation
+	must(t, x.Close())
+	func() {
+		db := database(x.path(), writing)
+		defer db.Close()
+		for _, back := range []string{"ALTER TABLE study DROP COLUMN wanting", "UPDATE fact SET value = '3' WHERE name = 'schema'"} {
+			_, err := db.Exec(back)
+			must(t, err)
+		}
+	}()
+	for range 2 {
+		x = open(t, dir)
+		if s, has, err := x.Study(t.Context(), uid(1)); x.SetAside != nil || x.Incarnation != incarnation || err != nil || !has || s.Instances != 1 || s.Wanting != 0 {
+			t.Fatalf("%v; %+v, %v, %v", x.SetAside, s, has, err)
+		}
+		must(t, x.Close())
+	}
+	x = open(t, dir)
+	_, err = x.Update(t.Context(), uid(1), Change{Facts: &Facts{Wanting: 1<<32 - 1}})
+	must(t, err)
+	if s, _, err := x.Study(t.Context(), uid(1)); err != nil || s.Wanting != 1<<32-1 {
+		t.Errorf("it wants %d, %v", s.Wanting, err)
+	}
+	must(t, x.Close())
+}
+
 func flip(t testing.TB, name string, at int64) {
 	t.Helper()
 	f, err := os.OpenFile(name, os.O_RDWR, 0)

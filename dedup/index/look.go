@@ -223,6 +223,7 @@ func (l *look) enter() (Holding, error) {
 	if l.resolved {
 		h.Leaf, h.Facts = dedup.LeafDigest(l.leaves), l.facts
 		h.Complete = h.Complete && !l.wrong() && !l.missesHead()
+		h.Wanting = l.wanting(h.Complete)
 	}
 	h.Facts.Files, h.Bytes = l.files, l.bytes
 	h.MissingCount, h.Missing = len(l.missing), slices.Clone(l.missing[:min(len(l.missing), Shown)])

@@ -1,10 +1,13 @@
 package index
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/dicomesh/dicomesh/dedup"
 )
@@ -135,6 +138,30 @@ func (l *look) missesHead() bool {
 		}
 	}
 	return false
+}
+
+// wanting is Facts.Wanting of a study that was resolved.
+func (l *look) wanting(complete bool) uint32 {
+	if complete {
+		return 0
+	}
+	var names []string
+	for _, ref := range l.missing {
+		names = append(names, ref.Path())
+	}
+	for _, f := range l.lost {
+		if head(f.Ref.Class) {
+			names = append(names, f.Ref.Path())
+		}
+	}
+	for _, b := range l.bad {
+		if head(b.Ref.Class) {
+			names = append(names, b.Ref.Path())
+		}
+	}
+	slices.Sort(names)
+	sum := sha256.Sum256([]byte(strings.Join(slices.Compact(names), "\n")))
+	return max(1, binary.BigEndian.Uint32(sum[:]))
 }
 
 // record puts the digests of files whose names say nothing into the log, before the index has the files.

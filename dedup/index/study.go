@@ -29,13 +29,13 @@ type Study struct {
 	rows       int64 // of those
 }
 
-const columns = "id, uid, change, leaf, others, state, published, generation, sorted, recent, rows, instances, series, files, bytes, complete, conflict"
+const columns = "id, uid, change, leaf, others, state, published, generation, sorted, recent, rows, instances, series, files, bytes, complete, wanting, conflict"
 
 func (s *Study) scan(row interface{ Scan(...any) error }) error {
 	var uid string
 	var leaf, others []byte
 	err := row.Scan(&s.id, &uid, &s.Change, &leaf, &others, &s.State, &s.Published, &s.generation, &s.sorted, &s.recent, &s.rows,
-		&s.Instances, &s.Series, &s.Files, &s.Bytes, &s.Complete, &s.Conflict)
+		&s.Instances, &s.Series, &s.Files, &s.Bytes, &s.Complete, &s.Wanting, &s.Conflict)
 	if err != nil {
 		return err
 	}

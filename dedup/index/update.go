@@ -118,9 +118,9 @@ func (s *Study) others(ctx context.Context, tx *sql.Tx) (dedup.Digest, error) {
 // save writes the row, but for what was published.
 func (s *Study) save(ctx context.Context, tx *sql.Tx) error {
 	const set = `UPDATE study SET change = ?, leaf = ?, others = ?, state = ?, generation = ?, sorted = ?, recent = ?, rows = ?,
-		instances = ?, series = ?, files = ?, bytes = ?, complete = ?, conflict = ? WHERE id = ?`
+		instances = ?, series = ?, files = ?, bytes = ?, complete = ?, wanting = ?, conflict = ? WHERE id = ?`
 	_, err := tx.ExecContext(ctx, set, int64(s.Change), s.Leaf[:], s.Others[:], s.State, s.generation, s.sorted, s.recent, s.rows,
-		s.Instances, s.Series, s.Files, s.Bytes, s.Complete, s.Conflict, s.id)
+		s.Instances, s.Series, s.Files, s.Bytes, s.Complete, s.Wanting, s.Conflict, s.id)
 	return known(err)
 }
 

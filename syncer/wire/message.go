@@ -90,6 +90,10 @@ const (
 	Purged                     // the study was removed for good by an operator; there are no leaves
 )
 
+// Wanting is where in the flags of a study that is not held completely a site says what it wants of it: a digest of names, in the bits from here up (index.Facts). Others compare it and do not
+// understand it: sites that want different files are not level.
+const Wanting = 32
+
 // StudyState is what a site holds of one study. On the wire Others is a bool, and the digest only where it is true.
 type StudyState struct {
 	UID    dedup.UID

@@ -23,6 +23,12 @@ func (c *core) stand(n *neighbour) stand {
 	return stand{n.said.Incarnation, n.said.Low, n.said.Away, (n.compared || level(*n.said, c.mine)) && c.explained(n)}
 }
 
+// still reports whether what a site is known to hold of a study that differs is what it holds now, and not only before a cut: it has said it since, or its root proves it.
+func (c *core) still(d *difference, site string) bool {
+	n := c.sites[site]
+	return d.heard[site] >= n.since || c.stand(n).counts
+}
+
 // news is what else Report says since the event that was handled. That a site's word does not count any more is news for nobody who waits.
 func (c *core) news() (out []effect) {
 	if len(c.revised) > 0 {

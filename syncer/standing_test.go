@@ -144,19 +144,19 @@ func TestReportFromBeforeTheCut(t *testing.T) {
 	uid, mine := study(1), wire.StudyState{UID: study(1)}
 	c.handle(tick{}, now.Add(20*time.Second))
 	c.handle(pulled{study: uid, end: through}, now.Add(21*time.Second)) // all that it offers is accounted for here
-	if r, known := s.Report("a", mine); !known || r.Offers {
+	if r, known := s.Report("a", mine); !known || r.Offers || !s.Exhausted("a", mine) {
 		t.Fatalf("known %v, offers %v", known, r.Offers)
 	}
 	before := c.studies[uid].theirs["a"]
-	c.handle(linkDown{"a"}, now.Add(time.Minute))
-	c.handle(linkUp{"a"}, now.Add(2*time.Minute))
+	c.handle(linkDown{"a"}, now.Add(22*time.Second))
+	c.handle(linkUp{"a"}, now.Add(23*time.Second))
 	more := before
 	more.Leaf, more.Change = dedup.Digest{2}, 2
-	c.handle(said{"a", wire.Summary{Incarnation: "i", Root: c.hash(more), Count: 1, Change: 2}}, now.Add(2*time.Minute))
-	if r, known := s.Report("a", mine); known {
-		t.Errorf("it is said to hold what it held before the cut: %+v", r)
+	c.handle(said{"a", wire.Summary{Incarnation: "i", Root: c.hash(more), Count: 1, Change: 2}}, now.Add(23*time.Second))
+	if r, known := s.Report("a", mine); known || s.Exhausted("a", mine) {
+		t.Errorf("it is said to hold what it held before the cut, or to have nothing to give: %+v", r)
 	}
-	c.handle(holds{"a", []held{{more, mine}}, false}, now.Add(2*time.Minute))
+	c.handle(holds{"a", []held{{more, mine}}, false}, now.Add(24*time.Second))
 	if r, known := s.Report("a", mine); !known || !r.Offers || r.State.Leaf != more.Leaf {
 		t.Errorf("known %v: %+v", known, r)
 	}

@@ -109,7 +109,7 @@ func (s *Syncer) Report(site string, mine wire.StudyState) (Report, bool) {
 	}
 	a, tried := d.tried[site]
 	r.State, r.Offers = theirs, !nothing(theirs) && (d.pull != nil || !tried || !a.through || !alike(a.theirs, theirs))
-	return r, d.heard[site] >= n.since || s.core.stand(n).counts
+	return r, s.core.still(d, site)
 }
 
 // Exhausted reports whether a site has nothing to give of a study in which something is wanting or damaged here, that is known of it: this site has asked it for all that it offers since it holds
@@ -129,7 +129,7 @@ func (s *Syncer) Exhausted(site string, mine wire.StudyState) bool {
 		return (n.compared || level(*n.said, s.core.mine)) && s.core.explained(n)
 	}
 	a, theirs := d.tried[site], d.theirs[site]
-	return d.pull == nil && (nothing(theirs) || a.through && alike(a.mine, mine) && alike(a.theirs, theirs))
+	return s.core.still(d, site) && d.pull == nil && (nothing(theirs) || a.through && alike(a.mine, mine) && alike(a.theirs, theirs))
 }
 
 // Difference is a study that another site is known to hold otherwise than this one.

@@ -74,7 +74,7 @@ type Gate struct {
 // another one than before (Incarnation), Lacking is -1.
 type SiteReport struct {
 	Site        string
-	Leaf        dedup.Digest // zero: it has nothing of the study, or has not said
+	Leaf        dedup.Digest // zero: it has nothing of the study, has not said, or holds other files beside its leaves than this site
 	Complete    bool
 	Durable     bool
 	Lacking     int    // leaves that it reports and that are missing here; -1: not compared yet

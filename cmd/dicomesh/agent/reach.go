@@ -14,6 +14,7 @@ import (
 	"github.com/dicomesh/dicomesh/gossip"
 	"github.com/dicomesh/dicomesh/gossip/reach"
 	"github.com/dicomesh/dicomesh/settle"
+	"github.com/dicomesh/dicomesh/syncer"
 	"github.com/dicomesh/dicomesh/syncer/link"
 	"github.com/dicomesh/dicomesh/syncer/wire"
 )
@@ -158,18 +159,28 @@ func (s *site) others(uid dedup.UID) []settle.SiteReport {
 	}
 	var all []settle.SiteReport
 	for _, name := range w.Others {
-		x := settle.SiteReport{Site: name, Lacking: -1, Joining: joining[name]}
+		x := settle.SiteReport{Site: name, Lacking: -1}
 		if r, known := s.syncer.Report(name, mine); known && err == nil {
-			complete := r.State.Flags&wire.Complete != 0 // a site says so of what is durable alone
-			x.Leaf, x.Complete, x.Durable, x.Lacking = r.State.Leaf, complete, complete, 0
-			x.Full, x.Away, x.Number, x.Incarnation = r.Low && !r.Away, r.Away, r.State.Change, r.Incarnation
-			if r.Offers {
-				x.Lacking = 1
-			}
+			x = reported(name, r, mine)
 		}
+		x.Joining = joining[name]
 		all = append(all, x)
 	}
 	return all
+}
+
+// reported is what a site is known to hold of a study, beside what is held here. Files of class other are a part of the study: who holds others than this site is not level, though the leaves are
+// the same.
+func reported(name string, r syncer.Report, mine wire.StudyState) settle.SiteReport {
+	complete := r.State.Flags&wire.Complete != 0 // a site says so of what is durable alone
+	x := settle.SiteReport{Site: name, Leaf: r.State.Leaf, Complete: complete, Durable: complete, Full: r.Low && !r.Away, Away: r.Away, Number: r.State.Change, Incarnation: r.Incarnation}
+	if r.State.Others != mine.Others {
+		x.Leaf = dedup.Digest{}
+	}
+	if r.Offers {
+		x.Lacking = 1
+	}
+	return x
 }
 
 // echo asks all other active sites for an answer that is newer than the question.

@@ -56,7 +56,7 @@ func TestStatusLines(t *testing.T) {
 			t.Error(err)
 		}
 	}, longReason, longName+" is partial", "stopping", "marked    d: what it sent was refused, 12 times, the last time 90 s ago: "+longReason, "1 held", "2 in conflict", "3 incomplete", "provisional output is shown of 99999", "nothing is taken: the disk is full", strings.Repeat("r", 63))
-	for _, want := range []string{`(?m)^reason    the cluster is split:$`, `(?m)^b +full +up +4 s ago +1 study, 1\.0 kB, for\n +14 s$`, `this site +nothing`, `(?m)99999 studies, 1\.1$`, `for 1157 days`} {
+	for _, want := range []string{`(?m)^reason    the cluster is split:$`, `(?m)^b +full +up +4 s ago +1 study, 1\.0 kB, for\n +14 s$`, `this site +nothing`, `(?m)at least 99999$`, `studies, 1\.1 TB`, `(?m) 1157 days$`} {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("no %s in\n%s", want, out)
 		}
@@ -72,10 +72,33 @@ func TestSitesLines(t *testing.T) {
 		printSites(to, "b", sites)
 		printMarks(to, sites)
 		printLines(to, []admin.Line{{A: longName, B: strings.Repeat("q", 63), There: admin.Way{State: "unknown", Silent: -1}, Back: admin.Way{State: "up", Silent: 12345.67}}})
-	}, "this site nothing", "never not known", "24 h ago 12 studies, 12.0 MB,", "for 117 min", "none yet", "3 h ago", "others, marked",
+	}, "this site nothing", "never not known", "24 h ago at least 12 studies,", "for 117 min", "none yet", "3 h ago", "others, marked",
 		"c: what it sent was refused, once, the last time 3 s ago: a file that ends too early; it is asked after all others until a study comes from it; the mark ends "+time.Unix(1_800_000_000, 0).Local().Format(time.DateTime))
 	if n := strings.Count(out, "q"); n != 2*63 {
 		t.Errorf("of a long name %d letters are shown:\n%s", n, out)
+	}
+}
+
+// TestLacks holds that of a site which cannot be asked, or has not been compared, nobody says that it lacks nothing.
+func TestLacks(t *testing.T) {
+	one := admin.Lag{Studies: 1, Bytes: 1000, Seconds: 9}
+	for want, s := range map[string]admin.Site{
+		"nothing":                       {Name: "a", State: "up"},
+		"1 study, 1.0 kB, for 9 s":      {Name: "b", State: "up", LastSeen: 1, NotLevel: "it differs", Lag: one},
+		"at least " + "1 study, 1.0 kB": {Name: "b", State: "down", LastSeen: 60, Lag: one},
+		"not known":                     {Name: "b", State: "down", LastSeen: 60},
+	} {
+		if got := lacksWords("a", s); !strings.HasPrefix(got, want) {
+			t.Errorf("%+v: %q", s, got)
+		}
+	}
+	for _, s := range []admin.Site{{Name: "b", State: "up", LastSeen: 1, NotLevel: "it has not said yet what it holds"}, {Name: "b", State: "up, through others", LastSeen: 1}, {Name: "b", State: "up"}} {
+		if got := lacksWords("a", s); got != "not known" {
+			t.Errorf("%+v: %q", s, got)
+		}
+	}
+	if got := lacksWords("a", admin.Site{Name: "b", State: "up", LastSeen: 1}); got != "nothing" {
+		t.Errorf("one that is level: %q", got)
 	}
 }
 

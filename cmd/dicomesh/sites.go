@@ -69,12 +69,18 @@ func heardWords(own string, s admin.Site) string {
 	return "never"
 }
 
-// lacksWords is what a site has not got of what the others have: of a site that was never heard nobody knows.
+// lacksWords is what a site has not got of what the others have. Of one that this site has no link with, or that has not been compared, nobody knows all of it.
 func lacksWords(own string, s admin.Site) string {
-	if s.Name != own && s.LastSeen == 0 && s.Lag.Studies == 0 {
+	words := lagWords(s.Lag.Studies, s.Lag.Bytes, s.Lag.Seconds)
+	switch {
+	case s.Name == own:
+		return words
+	case s.Lag.Studies == 0 && (s.State != "up" || s.NotLevel != "" || s.LastSeen == 0):
 		return "not known"
+	case s.State != "up":
+		return "at least " + words
 	}
-	return lagWords(s.Lag.Studies, s.Lag.Bytes, s.Lag.Seconds)
+	return words
 }
 
 // markWord is what the state of a site that is marked ends with.

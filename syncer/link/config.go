@@ -111,6 +111,9 @@ const (
 	Forged  EventKind = "forged"  // a neighbour passed on, in the name of another site, what that has not sealed: one of the two lies
 )
 
+// NotInRoster is the Reason of a Failed where the other end takes this site for a stranger: it was removed there, or that site has not heard of it yet.
+const NotInRoster = "the other end refuses this site: its roster has not this name with this key"
+
 // Event is something that operators may want to know.
 type Event struct {
 	Kind    EventKind

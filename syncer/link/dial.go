@@ -96,7 +96,7 @@ func inWords(err error) string {
 	case errors.As(err, &idle), errors.As(err, &slow), errors.Is(err, context.DeadlineExceeded):
 		return "no answer: the address, a firewall, or the site is down"
 	case errors.As(err, &transport) && transport.Remote && transport.ErrorCode.IsCryptoError():
-		return "the other end refuses this site: its roster has not this name with this key"
+		return NotInRoster
 	}
 	return err.Error()
 }

@@ -28,6 +28,9 @@ func (s *site) alarms() []admin.Alarm {
 			all = append(all, admin.Alarm{Site: x.Name, Reason: x.Twins()})
 		}
 	}
+	if reason := s.disowned.alarm(time.Now()); reason != "" {
+		all = append(all, admin.Alarm{Site: s.mark.Site, Reason: reason})
+	}
 	for _, x := range r.Sites() {
 		if reason := s.rivals.alarm(x.Name, s.config.Machine.Wall()); reason != "" {
 			all = append(all, admin.Alarm{Site: x.Name, Reason: reason})

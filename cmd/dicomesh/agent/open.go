@@ -55,28 +55,29 @@ type site struct {
 	archive       *ingest.Archive
 	atStart       int // studies in the tree when it was opened
 
-	keeper  *index.Keeper
-	library *syncer.Library // every look goes through it
-	mesh    *mesh.Mesh      // nil: the site is alone
-	reach   *reach.Runner   // nil as well, like what follows
-	private *durable.OS     // the state folder
-	joining *joining
-	syncer  *syncer.Syncer
-	missed  unlinked
-	rivals  rivals
-	blames  blames
-	records *records
-	aside   *provisional
-	shelf   *shelf
-	memory  *regen.Memory
-	loop    *settle.Loop
-	tender  *tend.Tender // nil: nothing is combined
-	watcher Watcher
-	inbox   Inbox
-	room    *room
-	doors   Doors
-	address string         // of the HTTP port
-	tls     *admin.KeyPair // of the HTTP port; nil: it speaks in clear
+	keeper   *index.Keeper
+	library  *syncer.Library // every look goes through it
+	mesh     *mesh.Mesh      // nil: the site is alone
+	reach    *reach.Runner   // nil as well, like what follows
+	private  *durable.OS     // the state folder
+	joining  *joining
+	syncer   *syncer.Syncer
+	missed   unlinked
+	rivals   rivals
+	blames   blames
+	disowned disowned
+	records  *records
+	aside    *provisional
+	shelf    *shelf
+	memory   *regen.Memory
+	loop     *settle.Loop
+	tender   *tend.Tender // nil: nothing is combined
+	watcher  Watcher
+	inbox    Inbox
+	room     *room
+	doors    Doors
+	address  string         // of the HTTP port
+	tls      *admin.KeyPair // of the HTTP port; nil: it speaks in clear
 
 	wide, own wide // studies to look at in full; studies in which this site has just stored something
 

@@ -115,6 +115,7 @@ func (s *site) linkEvent(e link.Event) {
 		words += fmt.Sprintf("; %d more before", e.Omitted)
 	}
 	s.events.Add(kind, "", words)
+	s.disowned.note(e, time.Now())
 	switch e.Kind {
 	case link.Refused, link.Forged:
 		s.record(audit.Refused, e.Site, words)

@@ -12,6 +12,31 @@ import (
 	"github.com/dicomesh/dicomesh/syncer/link"
 )
 
+// TestDisowned holds that a site which others refuse as a stranger says so, not while it may have just joined, and no longer than it is so.
+func TestDisowned(t *testing.T) {
+	var d disowned
+	start := time.Now()
+	stranger := func(name string) link.Event {
+		return link.Event{Kind: link.Failed, Site: name, Reason: link.NotInRoster}
+	}
+	d.note(stranger("b"), start)
+	d.note(stranger("c"), start)
+	d.note(link.Event{Kind: link.Failed, Site: "d", Reason: "no answer"}, start)
+	if got := d.alarm(start.Add(settling - time.Second)); got != "" {
+		t.Errorf("it may have just joined: %q", got)
+	}
+	d.note(stranger("b"), start.Add(settling))
+	d.note(link.Event{Kind: link.Refused, Site: "b"}, start.Add(settling))
+	if got := d.alarm(start.Add(settling)); !strings.HasPrefix(got, "it is refused as a stranger by b, c: it was removed") {
+		t.Errorf("%q", got)
+	}
+	d.note(link.Event{Kind: link.Up, Site: "b"}, start.Add(settling))
+	d.note(link.Event{Kind: link.Failed, Site: "c", Reason: "no answer"}, start.Add(settling))
+	if got := d.alarm(start.Add(time.Hour)); got != "" {
+		t.Errorf("it is over: %q", got)
+	}
+}
+
 // TestWhoIsMarked holds that a site is marked for what it sent itself, and that what was passed on in another's name, of which nobody can tell whose lie it is, is an event and a decision alone.
 func TestWhoIsMarked(t *testing.T) {
 	list, err := events.Open(t.TempDir(), events.Config{Site: "a"})

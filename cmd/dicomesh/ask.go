@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -122,15 +121,10 @@ func (t *terminal) table(head ...any) table.Writer {
 
 // width is how many columns a line may have: a terminal's; what is not looked at by people is not cut.
 func (t *terminal) width() int {
-	out := t.out
-	if a, is := out.(above); is {
-		out = a.Writer
-	}
-	file, ok := out.(*os.File)
-	if !t.shown || !ok {
+	if !t.shown {
 		return 1 << 20
 	}
-	if columns, _, err := term.GetSize(int(file.Fd())); err == nil && columns > 40 {
+	if columns, _, err := term.GetSize(int(t.screen.Fd())); err == nil && columns > 40 {
 		return columns
 	}
 	return 80

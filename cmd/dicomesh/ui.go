@@ -25,6 +25,7 @@ type terminal struct {
 	json     bool          // what is asked for is for programs, which look at no progress
 	pause    time.Duration // between two lines about progress
 	drawn    *progress     // as a bar, now; nil for none
+	screen   *os.File      // what out goes to at last; nil if that is no file
 	lost     error         // why something that was to be printed to out was not; nil if all was
 }
 
@@ -35,6 +36,7 @@ func newTerminal(out, err io.Writer, level string) *terminal {
 		least = slog.LevelInfo
 	}
 	t := &terminal{level: level, watched: isTerminal(err) && capable(), shown: isTerminal(out), colours: isTerminal(out) && coloured(), pause: pause}
+	t.screen, _ = out.(*os.File)
 	t.out, t.err = above{kept{out, &t.lost}, t}, above{err, t}
 	t.log = slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: least}))
 	return t

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/dicomesh/dicomesh/dedup/durable"
@@ -367,6 +368,9 @@ func known(err error) error {
 		if c := failed.Code() & 0xFF; c == noSuch || c == corrupt || c == notDatabase {
 			return fmt.Errorf("index: %w: %w", ErrDamaged, err)
 		}
+	}
+	if err != nil && strings.HasPrefix(err.Error(), "sql: Scan error ") { // it holds what no column of ours can; package database/sql has no type for that
+		return fmt.Errorf("index: %w: %w", ErrDamaged, err)
 	}
 	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("index: %w", err)

@@ -286,6 +286,24 @@ func TestSetAside(t *testing.T) {
 	}
 }
 
+// TestRowDamaged holds that a row that holds what none of ours can is damage, and not a fault of whoever reads it.
+func TestRowDamaged(t *testing.T) {
+	x := open(t, t.TempDir())
+	_, err := x.Update(t.Context(), uid(1), Change{Put: commit(uid(1), 1)})
+	must(t, err)
+	_, err = x.write.Exec("UPDATE study SET change = 'much'")
+	must(t, err)
+	if _, _, err := x.Study(t.Context(), uid(1)); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a number that is none: %v", err)
+	}
+	for _, err := range x.Studies(t.Context(), 0) {
+		if !errors.Is(err, ErrDamaged) {
+			t.Errorf("in a list: %v", err)
+		}
+	}
+	must(t, x.Close())
+}
+
 // TestRenew holds that an index of the release before is used, with what it says: it is not begun anew, for which every file of the archive would be read.
 func TestRenew(t *testing.T) {
 	dir := t.TempDir()

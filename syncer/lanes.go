@@ -87,11 +87,12 @@ const (
 	leastUnderway = 256 << 10 // while nothing is known of the link
 	leastSlow     = 64 << 10
 	slowLink      = 4e6                  // bytes a second
-	nearby        = 5 * time.Millisecond // an answer that begins so soon comes over a link that is never idle with 0.1 s under way: more is only memory, which is out of the processor's caches when it is read
+	nearby        = 5 * time.Millisecond // an answer that begins so soon comes over a link that is never idle with 0.15 s under way: more is only memory, which is out of the processor's caches when it is read
 	leastRequest  = 32 << 10
 	mostRequest   = 8 << 20
 	atATime       = 64
 	fewAtATime    = 24              // where that still makes requests of
+	nearAtATime   = 16              // of a site nearby
 	largeRequest  = 256 << 10       // so many bytes and more: each costs a stream, and a link that fast has no bundle
 	trickleEach   = 3 * time.Second // a lane gets a request through beside more urgent ones
 )
@@ -110,11 +111,14 @@ func (l *lanes) lane(site string) *lane {
 	return s
 }
 
+// near reports whether a fast link goes to a site nearby.
+func (s *lane) near() bool { return s.rate > slowLink && s.answer > 0 && s.answer < nearby }
+
 // window is how much may be under way.
 func (s *lane) window() int64 {
-	const long, short = 0.4, 0.1 // seconds
-	if s.rate > slowLink && s.answer > 0 && s.answer < nearby {
-		return min(s.most, max(leastUnderway, int64(s.rate*short)))
+	const long, short, closeBy = 0.4, 0.1, 0.15 // seconds
+	if s.near() {
+		return min(s.most, max(leastUnderway, int64(s.rate*closeBy)))
 	}
 	if s.rate == 0 || s.answer == 0 || s.rate > slowLink || s.wider.on {
 		return min(s.most, max(leastUnderway, int64(s.rate*long)))
@@ -135,6 +139,9 @@ func (l *lanes) heard(site string, took time.Duration) {
 
 // request is how much one request may ask for.
 func (s *lane) request() int64 {
+	if s.near() { // there is next to never a bundle, and each request costs a stream
+		return min(mostRequest, max(leastRequest, s.window()/nearAtATime))
+	}
 	many, few := s.window()/atATime, s.window()/fewAtATime
 	if many >= largeRequest {
 		return min(mostRequest, few)

@@ -98,7 +98,7 @@ func TestLanesNearby(t *testing.T) {
 	for _, c := range []struct {
 		takes       time.Duration
 		least, most float64 // seconds of what the path carries
-	}{{4 * time.Millisecond, 0.05, 0.15}, {100 * time.Millisecond, 0.3, 0.45}} {
+	}{{4 * time.Millisecond, 0.1, 0.2}, {100 * time.Millisecond, 0.3, 0.45}} {
 		synctest.Test(t, func(t *testing.T) {
 			const carry, lasts = 100e6, 10 * time.Second
 			bytes, _ := drive(t, &testPath{takes: c.takes, carry: carry}, lasts)
@@ -110,6 +110,9 @@ func TestLanesNearby(t *testing.T) {
 			s.rate, s.answer = carry, c.takes/4
 			if under := float64(s.window()) / carry; under < c.least || under > c.most {
 				t.Errorf("%v: %.2f s are under way", c.takes, under)
+			}
+			if each := s.request(); each < 512<<10 {
+				t.Errorf("%v: %d bytes a request", c.takes, each)
 			}
 		})
 	}

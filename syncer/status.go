@@ -104,8 +104,9 @@ func (s *Syncer) Report(site string, mine wire.StudyState) (Report, bool) {
 		theirs, differs = d.theirs[site]
 	}
 	if !differs {
-		r.State.Change = n.said.Change                                                          // it said no number for this study: its sum of all, as of that one, says that it holds the same
-		return r, s.core.stand(n).counts && s.core.mine.Root == s.config.Catalog.Summary().Root // else mine may be of a change that is still on its way here, and is not what that site holds
+		// It said no number for this study: its sum of all, as of that one, says that it holds the same. Unless mine is of a change that is still on its way here.
+		r.State.Change = n.said.Change
+		return r, s.core.stand(n).counts && s.core.mine.Root == s.config.Catalog.Summary().Root
 	}
 	a, tried := d.tried[site]
 	r.State, r.Offers = theirs, !nothing(theirs) && (d.pull != nil || !tried || !a.through || !alike(a.theirs, theirs))
@@ -126,7 +127,7 @@ func (s *Syncer) Exhausted(site string, mine wire.StudyState) bool {
 	}
 	d := s.core.studies[mine.UID]
 	if d == nil || !d.of(site) {
-		return (n.compared || level(*n.said, s.core.mine)) && s.core.explained(n)
+		return s.core.stand(n).counts
 	}
 	a, theirs := d.tried[site], d.theirs[site]
 	return s.core.still(d, site) && d.pull == nil && (nothing(theirs) || a.through && alike(a.mine, mine) && alike(a.theirs, theirs))

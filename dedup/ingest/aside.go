@@ -11,7 +11,7 @@ import (
 )
 
 // SetAside moves damaged lists of a study into the tree's quarantine, where they are kept: was says, by their paths in the tree, what their content was. One that has that content after all stays
-// where it is. It returns how many were moved, durably. That nothing is lost with them, and that no other site can bring them back, is for the caller to know.
+// where it is. It returns how many were moved, durably, also when others could not be. That nothing is lost with them, and that no other site can bring them back, is for the caller to know.
 func SetAside(fsys durable.FS, study dedup.UID, was map[string]dedup.Digest) (n int, err error) {
 	a := Archive{fs: fsys, tree: dedup.NewTree(fsys)}
 	folder, err := a.tree.Study(study)
@@ -29,16 +29,20 @@ func SetAside(fsys durable.FS, study dedup.UID, was map[string]dedup.Digest) (n 
 	}
 	defer barrier.Close()
 	for path, content := range was {
-		damaged, err := differs(folder, path, content)
-		if err == nil && damaged {
-			err = a.quarantine(path)
-			n++
+		damaged, wrong := differs(folder, path, content)
+		if wrong == nil && damaged {
+			if wrong = a.quarantine(path); wrong == nil {
+				n++
+			}
 		}
-		if err != nil {
-			return 0, fmt.Errorf("set %s aside: %w", path, err)
+		if wrong != nil {
+			err = errors.Join(err, fmt.Errorf("set %s aside: %w", path, wrong))
 		}
 	}
-	return n, barrier.SyncAll()
+	if wrong := barrier.SyncAll(); wrong != nil {
+		return 0, errors.Join(err, wrong)
+	}
+	return n, err
 }
 
 // differs reports whether a list is there and has not the content that it had.

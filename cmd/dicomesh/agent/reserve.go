@@ -57,7 +57,7 @@ func giveReserve(dir string) error {
 // reserving is how long after a start, and how often from then on, it is looked whether room is reserved: there is no hurry.
 const reserving = time.Minute
 
-// keepReserve reserves room whenever there is some, until ctx ends.
+// keepReserve reserves room whenever there is some, until ctx ends. It does not begin at once (regularly): a start has enough to do.
 func (s *site) keepReserve(ctx context.Context) error {
 	tick := time.NewTicker(reserving)
 	defer tick.Stop()

@@ -52,12 +52,7 @@ func (s *site) holding(ctx context.Context, uid dedup.UID) (settle.Holding, erro
 
 // rewrite has instance files that are damaged or gone written once more from lists that have their records, and reports whether any was.
 func (s *site) rewrite(ctx context.Context, h index.Holding) bool {
-	was := make(map[string]dedup.Digest)
-	for _, t := range slices.Concat(h.Corrupt, h.Vanished) {
-		if e, known, err := s.index.File(ctx, h.Study, t.Path); err == nil && known && t.Ref.Class == dedup.Instance {
-			was[t.Path] = e.Content
-		}
-	}
+	was := s.entered(ctx, h.Study, dedup.Instance, slices.Concat(h.Corrupt, h.Vanished))
 	if len(was) == 0 {
 		return false
 	}
@@ -72,18 +67,23 @@ func (s *site) rewrite(ctx context.Context, h index.Holding) bool {
 	return n > 0
 }
 
+// entered are the contents of files of one class that are not as they should be, as they were entered, by path. One of which the index does not say it now is left out: the next look finds it again.
+func (s *site) entered(ctx context.Context, study dedup.UID, class dedup.Class, all []index.Trouble) map[string]dedup.Digest {
+	was := make(map[string]dedup.Digest, len(all))
+	for _, t := range all {
+		if e, known, err := s.index.File(ctx, study, t.Path); err == nil && known && t.Ref.Class == class {
+			was[t.Path] = e.Content
+		}
+	}
+	return was
+}
+
 // setAside has damaged lists for which others account moved into quarantine when no other site can bring them back, and reports whether any was. Else the study could never be complete again.
 func (s *site) setAside(ctx context.Context, h index.Holding) bool {
 	if len(h.Spare) == 0 || !s.exhausted(ctx, h.Study) {
 		return false
 	}
-	was := make(map[string]dedup.Digest, len(h.Spare))
-	for _, t := range h.Spare {
-		if e, known, err := s.index.File(ctx, h.Study, t.Path); err == nil && known {
-			was[t.Path] = e.Content
-		}
-	}
-	n, err := ingest.SetAside(s.tree, h.Study, was)
+	n, err := ingest.SetAside(s.tree, h.Study, s.entered(ctx, h.Study, dedup.List, h.Spare))
 	if err != nil {
 		s.log.Warn("damaged lists could not be moved into quarantine; it is tried again", "error", err)
 	}
